@@ -1,0 +1,57 @@
+# A thin top over meson and ninja; what each target does stands in tools/.
+.DEFAULT_GOAL := help
+.PHONY: help build run test check bench fuzz lint cover suites format install clean
+
+PREFIX  ?= /usr/local
+SUITES  ?= ../shared/suites
+PYTHON  := /usr/bin/python3
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## install what is missing and build the release into build/release
+	@tools/setup build
+	@$(PYTHON) tools/build.py release
+
+run: ## install what is missing, build, and serve two clusters on https://localhost:8443 until interrupted
+	@tools/setup build run
+	@exec $(PYTHON) tools/run.py
+
+test: ## install what is missing, build everything and run every test
+	@tools/setup build run test
+	@$(PYTHON) tools/test.py
+
+check: ## the fast tests, in seconds: unit, layers, format
+	@tools/setup build test
+	@$(PYTHON) tools/test.py --fast
+
+bench: ## measure beside nginx and HAProxy; writes docs/benchmarks.md
+	@tools/setup build bench
+	@$(PYTHON) tools/build.py release tests/bench/bench-origin tests/bench/bench-load
+	@$(PYTHON) tests/bench/bench_gate.py $(BENCH_ARGS)
+
+fuzz: ## run each fuzz target for FUZZ_SECONDS (30), or only FUZZ_TARGETS
+	@tools/setup build test
+	@$(PYTHON) tools/fuzz.py
+
+lint: ## clang-format, clang-tidy, cppcheck, layers, shellcheck, manual pages
+	@tools/setup build test lint
+	@$(PYTHON) tools/lint.py
+
+cover: ## coverage of all tests, as build/cover/report/index.html
+	@tools/setup build run test cover
+	@$(PYTHON) tools/cover.py
+
+suites: ## outside test suites from SUITES=DIR
+	@tools/suites "$(SUITES)"
+
+format: ## lay out the code in place
+	@$(PYTHON) tools/format.py
+
+install: ## install into DESTDIR and PREFIX (/usr/local)
+	@tools/setup build
+	@$(PYTHON) tools/build.py release --prefix "$(PREFIX)"
+	@meson install -C build/release --no-rebuild
+
+clean: ## remove what was built
+	rm -rf build

@@ -1,0 +1,222 @@
+/* cli/main.c - polder: what an operator types. Reads options and command, and hands over to the command's
+ * function. */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct command {
+    const char *name, *arguments, *help, *more;
+    enum exit_status (*run)(const struct cli *);
+};
+
+static const struct command commands[] = {
+#define COMMAND(name, arguments, function, help, more) {#name, arguments, help, more, function},
+#include "cli/commands.def"
+#undef COMMAND
+};
+enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
+
+static const struct {
+    const char *name, *argument, *help;
+} options[] = {
+    {"--socket", "PATH",
+     "The control socket of the gate. Default: control.sock in the run_directory of --config, else "
+     "/run/polder/control.sock."},
+    {"--config", "FILE", "The configuration the gate was started with, to find its control socket."},
+    {"--json", NULL, "Answer in JSON, for programs."},
+    {"--once", NULL, "top: one picture, then stop."},
+    {"--no-color", NULL,
+     "No colors. They are also off when standard output is no terminal or NO_COLOR is set."},
+};
+
+static const char exit_help[] =
+    "Exit status: 0 fine; 1 the configuration has mistakes, or the order failed; 2 wrong usage; 3 "
+    "no gate\nanswers at the socket, or it does not let you; 4 an answer could not be read or "
+    "printed.\n";
+
+void cli_complain(const char *format, ...)
+{
+    va_list args;
+    fputs("polder: ", stderr);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+}
+
+bool cli_print(struct str text)
+{
+    while (text.n) {
+        ssize_t n = write(STDOUT_FILENO, text.p, text.n);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            if (errno != EPIPE)
+                cli_complain("cannot write to standard output: %s", strerror(errno));
+            return false;
+        }
+        text = str_skip(text, (size_t)n);
+    }
+    return true;
+}
+
+static const struct command *find_command(const char *name)
+{
+    for (unsigned i = 0; i < COMMAND_COUNT; i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+/* ---- help */
+
+static void write_overview(struct buf *out)
+{
+    BUF_LIT(out,
+            "polder - operate a polder-gate\n\nUsage: polder [OPTIONS] COMMAND [ARGUMENTS]\n\nCommands:\n");
+    for (unsigned i = 0; i < COMMAND_COUNT; i++)
+        buf_printf(out, "  %-8s %-10s %s\n", commands[i].name, commands[i].arguments, commands[i].help);
+    BUF_LIT(out, "\nOptions:\n");
+    for (unsigned i = 0; i < sizeof options / sizeof *options; i++)
+        buf_printf(out, "  %-10s %-8s %s\n", options[i].name, options[i].argument ? options[i].argument : "",
+                   options[i].help);
+    buf_char(out, '\n');
+    buf_str(out, STR(exit_help));
+}
+
+static void write_command_help(struct buf *out, const struct command *c)
+{
+    buf_printf(out, "Usage: polder %s%s%s\n\n%s\n", c->name, *c->arguments ? " " : "", c->arguments, c->help);
+    if (*c->more)
+        buf_printf(out, "%s\n", c->more);
+}
+
+enum exit_status command_help(const struct cli *cli)
+{
+    char memory[8192];
+    struct buf out = buf_over(memory, sizeof memory);
+    if (cli->argument_count > 0) {
+        const struct command *c = find_command(cli->arguments[0]);
+        if (!c) {
+            cli_complain("there is no command '%s'; `polder help` lists them", cli->arguments[0]);
+            return EXIT_USAGE;
+        }
+        write_command_help(&out, c);
+    } else {
+        write_overview(&out);
+    }
+    return cli_print(buf_text(&out)) ? EXIT_FINE : EXIT_BROKEN;
+}
+
+void commands_reference_write(struct buf *out)
+{
+    for (unsigned i = 0; i < COMMAND_COUNT; i++)
+        buf_printf(out, ".It Cm %s%s%s\n%s\n%s%s", commands[i].name, *commands[i].arguments ? " Ar " : "",
+                   commands[i].arguments, commands[i].help, commands[i].more, *commands[i].more ? "\n" : "");
+}
+
+enum exit_status command_version(const struct cli *cli)
+{
+    struct str text =
+        cli->json ? STR("{\"version\":\"" POLDER_VERSION "\"}\n") : STR("polder " POLDER_VERSION "\n");
+    return cli_print(text) ? EXIT_FINE : EXIT_BROKEN;
+}
+
+/* ---- arguments: options may stand anywhere, as --name VALUE or --name=VALUE */
+
+/* The value of option `name` when argv[*at] is that option; NULL: it is another one, or its value is missing.
+ */
+static const char *option_value(char **argv, int argc, int *at, const char *name)
+{
+    size_t n = strlen(name);
+    if (strncmp(argv[*at], name, n) != 0)
+        return NULL;
+    if (argv[*at][n] == '=')
+        return argv[*at] + n + 1;
+    if (argv[*at][n] != '\0' || *at + 1 >= argc)
+        return NULL;
+    return argv[++*at];
+}
+
+static bool parse_option(struct cli *cli, char **argv, int argc, int *at)
+{
+    const char *value;
+    if (strcmp(argv[*at], "--json") == 0)
+        cli->json = true;
+    else if (strcmp(argv[*at], "--once") == 0)
+        cli->once = true;
+    else if (strcmp(argv[*at], "--no-color") == 0)
+        cli->color = false;
+    else if ((value = option_value(argv, argc, at, "--socket")))
+        cli->socket = value;
+    else if ((value = option_value(argv, argc, at, "--config")))
+        cli->config = value;
+    else
+        return false;
+    return true;
+}
+
+/* The first word is the command; the words after it, in their order, are its arguments. */
+static bool parse_arguments(struct cli *cli, int argc, char **argv, const char **ret_command)
+{
+    char **words = argv + 1;
+    unsigned count = 0;
+    *ret_command = NULL;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            *ret_command = "help";
+            cli->argument_count = 0;
+            return true;
+        }
+        if (argv[i][0] == '-' && argv[i][1] != '\0') {
+            if (parse_option(cli, argv, argc, &i))
+                continue;
+            cli_complain("the option '%s' is not known, or lacks its value; `polder help` lists them",
+                         argv[i]);
+            return false;
+        }
+        words[count++] = argv[i];
+    }
+    if (count == 0)
+        return true;
+    *ret_command = words[0];
+    cli->arguments = words + 1;
+    cli->argument_count = count - 1;
+    return true;
+}
+
+static bool argument_count_is_right(const struct command *c, unsigned count)
+{
+    unsigned max = *c->arguments ? 1 : 0, min = max && c->arguments[0] != '[' ? 1 : 0;
+    if (count >= min && count <= max)
+        return true;
+    if (max == 0)
+        cli_complain("%s takes no argument", c->name);
+    else
+        cli_complain("%s takes one argument: polder %s %s", c->name, c->name, c->arguments);
+    return false;
+}
+
+int main(int argc, char **argv)
+{
+    struct cli cli = {.color = isatty(STDOUT_FILENO) && !getenv("NO_COLOR")};
+    const char *name;
+    if (!parse_arguments(&cli, argc, argv, &name))
+        return EXIT_USAGE;
+    if (!name) {
+        command_help(&cli);
+        return EXIT_USAGE;
+    }
+    const struct command *c = find_command(name);
+    if (!c) {
+        cli_complain("there is no command '%s'; `polder help` lists them", name);
+        return EXIT_USAGE;
+    }
+    if (!argument_count_is_right(c, cli.argument_count))
+        return EXIT_USAGE;
+    return c->run(&cli);
+}

@@ -1,0 +1,143 @@
+/* gate/master.h - the master: reads configurations, binds sockets, starts and replaces the roles. Internal to gate/.
+ *
+ * It runs as root and is therefore thin: it parses nothing a peer sent, only the operator's files and the typed messages
+ * of its own roles. Nothing on the data path waits for it; when it dies, everything goes on and the next one takes over
+ * (master_adopt.c).
+ *
+ * A change of configuration (master_change.c), the first one included, is all or nothing:
+ *
+ *   CHECKED --keys to the signer--> KEYS --all loaded--> PREPARING --all roles prepared--> committed
+ *      \________________________________ any failure, or 30 s ____________________________/--> aborted, old one in force
+ *
+ * Invariants:
+ *  1. master.config is what every running role has committed, or is being brought up to (catch_up).
+ *  2. At most one change is under way; a role that dies during one aborts it.
+ *  3. A listening socket is closed only after no committed configuration uses it. */
+#ifndef POLDER_GATE_MASTER_H
+#define POLDER_GATE_MASTER_H
+
+#include "config/config.h"
+#include "gate/role_process.h"
+#include "proxy/shared.h"
+
+enum { WORKERS_MAX = 62, CHILDREN_MAX = WORKERS_MAX + 5, TICKET_KEY_BYTES = 80, TICKET_KEYS = 3 };
+
+struct master;
+
+enum child_state { CHILD_NONE, CHILD_WAITS /* to be started again */, CHILD_STARTED, CHILD_UP, CHILD_STOPPING };
+
+struct child {
+    struct master *master;
+    struct io exited; /* the pidfd */
+    struct timer restart;
+    struct channel *channel;
+    enum role role;
+    unsigned slot;
+    enum child_state state;
+    pid_t pid;
+    uint32_t restarts, walls;
+    uint64_t started_ms;  /* monotonic */
+    int64_t since_wall_ms;
+    uint64_t generation;  /* committed in it; 0: none yet */
+    bool prepared;        /* for the change under way, or for its catching up */
+    unsigned keys_loaded; /* signer: of the certificates it is being given */
+};
+
+struct listening {
+    struct addr address;
+    unsigned slot; /* the worker's; UINT_MAX: not a listener of workers (management) */
+    int fd;
+};
+
+/* A configuration with what the roles need of it. */
+struct loaded_config {
+    uint64_t generation;
+    struct config_disk *disk;
+    struct config *config;
+    struct arena *arena;   /* warnings */
+    struct str yaml;
+    int bundle_fd;
+    struct str warnings;
+};
+
+enum change_stage { CHANGE_NONE, CHANGE_KEYS, CHANGE_PREPARING };
+
+struct master {
+    struct loop *loop;
+    struct signals *signals;
+    const char *config_path;
+    char **argv;
+    uint32_t without; /* breach builds: walls to leave out */
+    struct child children[CHILDREN_MAX];
+    unsigned worker_count;
+
+    struct loaded_config *current, *change;
+    enum change_stage stage;
+    struct timer change_timer, ticket_timer, stop_timer;
+    uint64_t order_id; /* who asked for the change; 0: nobody, or a signal */
+    uint64_t next_generation;
+    int64_t config_since_wall_ms;
+    char config_error[4096]; /* why the newest configuration is not in force */
+
+    struct listening *listening;
+    unsigned listening_count, listening_room;
+    int control_fd, management_fd, access_log_fd, event_log_fd;
+    char control_path[108];
+
+    int shared_fd;
+    size_t shared_size;
+    struct shared shared;
+    uint8_t ticket_keys[TICKET_KEYS * TICKET_KEY_BYTES];
+    unsigned ticket_key_count;
+
+    bool stopping, ready_said;
+    int exit_status;
+    struct adopted *adopted; /* roles of an older master, ended once ours are up */
+};
+
+/* ---- master.c */
+[[gnu::format(printf, 1, 2)]] void master_say(const char *format, ...); /* a line on standard error */
+struct child *master_child(struct master *, enum role, unsigned slot);  /* NULL: no such */
+void master_order_done(struct master *, uint64_t order_id, bool ok, struct str text);
+void master_tell_role(struct master *, const struct child *, struct str detail); /* to the observer */
+void master_tell_config(struct master *);
+void master_all_up(struct master *); /* a change was committed: first time, say ready and end the adopted */
+void master_stop(struct master *, uint32_t drain_timeout_ms);
+void master_child_ended(struct master *); /* one process less */
+
+/* ---- master_child.c */
+void child_start(struct child *);
+void child_stop(struct child *, uint32_t drain_timeout_ms);
+void child_catch_up(struct child *); /* a role that came up while a configuration is in force */
+bool child_needs_config(const struct child *);
+void children_connect(struct master *, struct child *); /* channels between a worker and signer and dialer */
+
+/* ---- master_change.c */
+struct loaded_config *loaded_config_new(const char *path, struct str *ret_problems, struct arena *problems);
+void loaded_config_free(struct loaded_config *);
+bool change_begin(struct master *, uint64_t order_id); /* false: refused at once; the reason is in config_error */
+void change_fail(struct master *, struct str why);
+bool change_key_loaded(struct master *, struct child *, const struct msg_key_loaded *);
+bool change_prepared(struct master *, struct child *, const struct msg_prepared *);
+bool send_keys(struct child *signer, const struct loaded_config *);
+bool send_configuration(struct child *, const struct loaded_config *); /* prepare, and listeners */
+bool key_fits(const struct loaded_config *, const struct msg_key_loaded *, char *ret_why, size_t cap);
+
+/* ---- master_listen.c */
+bool listening_open(struct master *, const struct config *, char *ret_why, size_t cap); /* what is not open yet */
+void listening_close_unused(struct master *, const struct config *);
+int listening_find(const struct master *, const struct addr *, unsigned slot); /* fd, or -1 */
+bool listening_add(struct master *, const struct addr *, unsigned slot, int fd);
+bool listening_open_services(struct master *, const struct config *, char *ret_why, size_t cap); /* control, management, logs */
+void listening_reopen_logs(struct master *);
+
+/* ---- master_adopt.c */
+void adopt_write_state(struct master *);            /* run_directory/gate.state: for whoever comes after us */
+bool adopt_read_state(struct master *, char *ret_why, size_t cap); /* false: another gate is running with this directory */
+void adopt_end_old_roles(struct master *);
+bool adopt_upgrade(struct master *, struct str *ret_error); /* executes the binary anew in this process; returns only on failure */
+
+/* ---- notify.c: sd_notify(3), without the library */
+void notify_systemd(const char *text);
+
+#endif

@@ -1,0 +1,296 @@
+/* gate/observer.c - the observer's process: messages of the master, and the timers that drain and watch.
+ *
+ * What always holds: it never waits for anything but its loop; everything it was given was opened by somebody
+ * else; when it dies the next one goes on reading the event rings where it stopped. */
+#include "gate/observer.h"
+#include "sys/channel.h"
+#include "tls/context.h"
+
+#include <grp.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum {
+    CHANNEL_QUEUE = 64,
+    DRAIN_MIN_MS = 16, /* the loop's resolution: 4,096 events in that time are 256,000 a second and worker */
+    DRAIN_MAX_MS = 48,
+    WATCH_MS = 250,
+    SCRATCH_BYTES = 8 << 20, /* address space; only what an answer needs is ever touched */
+    ERRORS_BYTES = 1 << 16,
+};
+
+/* ---- the access log */
+
+static const struct observed_config *config_of_event(const struct observer *o, const struct access_event *e)
+{
+    if (o->current && (e->generation == 0 || (uint32_t)o->current->generation == e->generation))
+        return o->current;
+    if (o->previous && (uint32_t)o->previous->generation == e->generation)
+        return o->previous;
+    return NULL;
+}
+
+static void log_access(struct observer *o, const struct access_event *e)
+{
+    char memory[LOG_LINE_MAX];
+    struct buf line = buf_over(memory, sizeof memory);
+    struct access_names names = access_names_of(config_of_event(o, e), e);
+    access_line_write(&line, e, &names);
+    if (buf_overflowed(&line))
+        o->access_log.failures++;
+    else
+        log_out_line(&o->access_log, buf_text(&line));
+}
+
+/* Takes at most what was there at the beginning, so that it ends. Returns how full the fullest ring was. */
+static uint64_t drain_rings(struct observer *o)
+{
+    struct access_event event;
+    uint64_t fullest = 0;
+    for (unsigned slot = 0; slot < o->shared.worker_count; slot++) {
+        uint64_t waiting = shared_events_waiting(&o->shared, slot);
+        fullest = waiting > fullest ? waiting : fullest;
+        while (waiting-- > 0 && log_out_has_room(&o->access_log) &&
+               shared_event_take(&o->shared, slot, &event))
+            if (o->access_log.fd >= 0)
+                log_access(o, &event);
+    }
+    log_out_flush(&o->access_log);
+    return fullest;
+}
+
+static void drain_due(struct timer *t)
+{
+    struct observer *o = container_of(t, struct observer, drain_timer);
+    uint64_t fullest = drain_rings(o);
+    o->drain_interval_ms = fullest > SHARED_EVENTS / 8 ? DRAIN_MIN_MS : DRAIN_MAX_MS;
+    loop_refresh_now(o->loop);
+    timer_set(o->loop, t, loop_now_ms(o->loop) + o->drain_interval_ms);
+}
+
+static void watch_due(struct timer *t)
+{
+    struct observer *o = container_of(t, struct observer, watch_timer);
+    observer_watch(o);
+    timer_set(o->loop, t, loop_now_ms(o->loop) + WATCH_MS);
+}
+
+/* ---- messages of the master. False: not acceptable. */
+
+static bool take_shared(struct observer *o, struct str bytes, int fd)
+{
+    struct msg_shared m;
+    struct shared shared;
+    bool is_ours = msg_shared_decode(bytes, &m) && shared_map_reader(fd, &shared) == 0;
+    close(fd);
+    if (!is_ours)
+        return false;
+    shared_unmap(&o->shared);
+    o->shared = shared;
+    if (o->current)
+        observed_config_bind(o->current, &shared);
+    o->seen_floods = shared_counter_sum(&shared, COUNTER_h2_floods_total);
+    o->seen_refused = shared_counter_sum(&shared, COUNTER_connections_refused_total);
+    o->seen_lost = shared_counter_sum(&shared, COUNTER_events_lost_total);
+    return true;
+}
+
+static bool take_prepare(struct observer *o, struct str bytes, int fd)
+{
+    struct msg_prepare m;
+    struct arena *errors = arena_new(ERRORS_BYTES);
+    struct str error = STR("the observer has no memory for it");
+    if (!errors || !msg_prepare_decode(bytes, &m)) {
+        close(fd);
+        arena_free(errors);
+        return false;
+    }
+    observed_config_free(o->prepared);
+    o->prepared = observed_config_new(fd, m.generation, &o->shared, errors, &error);
+    bool is_told =
+        role_process_prepared(&o->process, m.generation, o->prepared != NULL, o->prepared ? STR("") : error);
+    arena_free(errors);
+    return is_told;
+}
+
+static bool take_commit(struct observer *o, struct str bytes)
+{
+    struct msg_commit m;
+    if (!msg_commit_decode(bytes, &m) || !o->prepared || o->prepared->generation != m.generation)
+        return false;
+    drain_rings(o); /* with the names that are still in force */
+    observed_config_free(o->previous);
+    o->previous = o->current;
+    o->current = o->prepared;
+    o->prepared = NULL;
+    observed_config_bind(o->current, &o->shared);
+    return true;
+}
+
+static bool take_abort(struct observer *o, struct str bytes)
+{
+    struct msg_abort m;
+    if (!msg_abort_decode(bytes, &m))
+        return false;
+    if (o->prepared && o->prepared->generation == m.generation) {
+        observed_config_free(o->prepared);
+        o->prepared = NULL;
+    }
+    return true;
+}
+
+static bool take_role_state(struct observer *o, struct str bytes)
+{
+    struct msg_role_state m;
+    if (!msg_role_state_decode(bytes, &m))
+        return false;
+    observer_role_state(o, &m);
+    return true;
+}
+
+static bool take_config_state(struct observer *o, struct str bytes)
+{
+    struct msg_config_state m;
+    if (!msg_config_state_decode(bytes, &m))
+        return false;
+    observer_config_state(o, &m);
+    return true;
+}
+
+static bool take_order_result(struct observer *o, struct str bytes)
+{
+    struct msg_order_result m;
+    if (!msg_order_result_decode(bytes, &m))
+        return false;
+    server_order_result(&o->control, &m);
+    return true;
+}
+
+static bool take_log_file(struct observer *o, struct str bytes, int fd)
+{
+    struct msg_log_file m;
+    if (!msg_log_file_decode(bytes, &m) || (m.kind != LOG_ACCESS && m.kind != LOG_EVENT)) {
+        close(fd);
+        return false;
+    }
+    log_out_reopen(m.kind == LOG_ACCESS ? &o->access_log : &o->event_log, fd);
+    observer_say(o, EVENT_log_reopened, "the %s log was opened anew",
+                 m.kind == LOG_ACCESS ? "access" : "event");
+    return true;
+}
+
+static bool take_stop(struct observer *o, struct str bytes)
+{
+    struct msg_stop m;
+    if (!msg_stop_decode(bytes, &m))
+        return false;
+    loop_stop(o->loop);
+    return true;
+}
+
+static bool message_came(struct role_process *process, enum msg_number number, struct str bytes, int fd)
+{
+    struct observer *o = container_of(process, struct observer, process);
+    switch (number) {
+    case MSG_SHARED:
+        return take_shared(o, bytes, fd);
+    case MSG_PREPARE:
+        return take_prepare(o, bytes, fd);
+    case MSG_COMMIT:
+        return take_commit(o, bytes);
+    case MSG_ABORT:
+        return take_abort(o, bytes);
+    case MSG_ROLE_STATE:
+        return take_role_state(o, bytes);
+    case MSG_CONFIG_STATE:
+        return take_config_state(o, bytes);
+    case MSG_ORDER_RESULT:
+        return take_order_result(o, bytes);
+    case MSG_LOG_FILE:
+        return take_log_file(o, bytes, fd);
+    case MSG_STOP:
+        return take_stop(o, bytes);
+    default:
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+}
+
+bool observer_order(struct observer *o, enum order_kind kind, uint64_t *ret_id)
+{
+    struct msg_order m = {.id = o->next_order + 1, .kind = (uint8_t)kind};
+    if (!o->process.master || msg_order_send(o->process.master, &m, -1) != 0)
+        return false;
+    *ret_id = ++o->next_order;
+    return true;
+}
+
+/* ---- start and end */
+
+static gid_t group_of(struct str user)
+{
+    char z[64];
+    struct buf name = buf_over(z, sizeof z);
+    buf_str(&name, user);
+    buf_char(&name, '\0');
+    const struct group *group = buf_overflowed(&name) ? NULL : getgrnam(z);
+    return group ? group->gr_gid : (gid_t)-1;
+}
+
+/* Runs before the sandbox is raised: whatever has to be looked up or opened. */
+static bool prepare(struct role_process *process)
+{
+    struct observer *o = container_of(process, struct observer, process);
+    void *scratch =
+        mmap(NULL, SCRATCH_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (scratch == MAP_FAILED || tls_init() != 0)
+        return false;
+    o->loop = process->loop;
+    o->scratch = buf_over(scratch, SCRATCH_BYTES);
+    o->config_error = buf_over(o->config_error_memory, sizeof o->config_error_memory);
+    o->starter = getuid();
+    o->group = group_of(process->start.user);
+    if (!log_out_init(&o->access_log, FD_ACCESS_LOG) || !log_out_init(&o->event_log, FD_EVENT_LOG))
+        return false;
+    server_init(&o->control, o, CLIENT_CONTROL, FD_CONTROL);
+    server_init(&o->management, o, CLIENT_MANAGEMENT, FD_MANAGEMENT);
+    return true;
+}
+
+static int run(struct observer *o)
+{
+    timer_init(&o->drain_timer, drain_due);
+    timer_init(&o->watch_timer, watch_due);
+    timer_set(o->loop, &o->drain_timer, loop_now_ms(o->loop) + DRAIN_MAX_MS);
+    timer_set(o->loop, &o->watch_timer, loop_now_ms(o->loop) + WATCH_MS);
+    int error = loop_run(o->loop);
+    drain_rings(o);
+    return error;
+}
+
+static void done(struct observer *o)
+{
+    timer_clear(o->loop, &o->drain_timer);
+    timer_clear(o->loop, &o->watch_timer);
+    server_done(&o->control);
+    server_done(&o->management);
+    log_out_done(&o->access_log);
+    log_out_done(&o->event_log);
+    observed_config_free(o->prepared);
+    observed_config_free(o->current);
+    observed_config_free(o->previous);
+    shared_unmap(&o->shared);
+    role_process_end(&o->process);
+}
+
+int observer_main(int argc, char **argv)
+{
+    static struct observer o;
+    o.process = (struct role_process){.role = ROLE_OBSERVER, .message = message_came};
+    if (!role_process_begin(&o.process, argc, argv, SANDBOX_OBSERVER, prepare))
+        return 1;
+    int error = run(&o);
+    done(&o);
+    return error < 0;
+}

@@ -1,0 +1,234 @@
+/* gate/worker.c - a worker's process: the data path (proxy/) between the channels to master, signer and dialer. */
+#include "gate/role_process.h"
+
+#include "proxy/proxy.h"
+#include "sys/channel.h"
+#include "sys/shm.h"
+#include "tls/context.h"
+
+#include <string.h>
+#include <unistd.h>
+
+enum { PEER_QUEUE = 16384, BUNDLE_LIMIT = 64 << 20, ERRORS_BYTES = 1 << 16, TERM_DRAIN_MS = 3'600'000 };
+
+struct worker {
+    struct role_process process;
+    struct proxy *proxy;   /* NULL until the shared memory came */
+    struct shared shared;
+    struct channel *signer, *dialer;
+};
+
+/* ---- channels to the other roles */
+
+static bool peer_message(void *self, struct channel *channel, struct str bytes, int fd)
+{
+    struct worker *w = self;
+    enum role from = channel == w->signer ? ROLE_SIGNER : ROLE_DIALER;
+    switch (msg_welcome(bytes, fd, from, ROLE_WORKER)) {
+    case MSG_SIGNATURE: {
+        struct msg_signature m;
+        if (!msg_signature_decode(bytes, &m))
+            return false;
+        proxy_signature(w->proxy, &m);
+        return true;
+    }
+    case MSG_DIALED: {
+        struct msg_dialed m;
+        if (!msg_dialed_decode(bytes, &m))
+            break;
+        proxy_dialed(w->proxy, &m, fd);
+        return true;
+    }
+    default:
+        break;
+    }
+    if (fd >= 0)
+        close(fd);
+    return false;
+}
+
+/* What was asked waits for the successor, which the master announces. */
+static void peer_closed(void *self, struct channel *channel)
+{
+    struct worker *w = self;
+    if (channel == w->signer)
+        w->signer = NULL;
+    if (channel == w->dialer)
+        w->dialer = NULL;
+    channel_free(channel);
+}
+
+static bool send_dial(void *self, const struct msg_dial *m)
+{
+    struct worker *w = self;
+    return w->dialer && msg_dial_send(w->dialer, m, -1) == 0;
+}
+
+static bool send_sign(void *self, const struct msg_sign *m)
+{
+    struct worker *w = self;
+    return w->signer && msg_sign_send(w->signer, m, -1) == 0;
+}
+
+static void drained(void *self)
+{
+    struct worker *w = self;
+    struct msg_drained m = {.slot = (uint8_t)w->process.start.slot};
+    if (w->process.master && msg_drained_send(w->process.master, &m, -1) < 0)
+        channel_free(w->process.master), w->process.master = NULL;
+    loop_stop(w->process.loop);
+}
+
+static bool take_peer(struct worker *w, struct str bytes, int fd)
+{
+    struct msg_peer m;
+    if (!w->proxy || !msg_peer_decode(bytes, &m) || (m.role != ROLE_SIGNER && m.role != ROLE_DIALER)) {
+        close(fd);
+        return false;
+    }
+    struct channel **place = m.role == ROLE_SIGNER ? &w->signer : &w->dialer;
+    struct channel *old = *place;
+    *place = channel_new(w->process.loop, fd, PEER_QUEUE, (struct channel_events){peer_message, peer_closed, w});
+    channel_free(old);
+    if (!*place)
+        return false;
+    if (m.role == ROLE_SIGNER)
+        proxy_sign_again(w->proxy);
+    else
+        proxy_dial_again(w->proxy);
+    return true;
+}
+
+/* ---- messages of the master */
+
+static bool take_shared(struct worker *w, struct str bytes, int fd)
+{
+    struct msg_shared m;
+    struct proxy_events events = {send_dial, send_sign, drained, w};
+    void *memory = msg_shared_decode(bytes, &m) && !w->proxy ? shm_map(fd, m.size, true) : NULL;
+    close(fd);
+    if (!memory || !shared_open(memory, m.size, &w->shared) || w->process.start.slot >= w->shared.worker_count)
+        return false;
+    w->proxy = proxy_new(w->process.loop, &w->shared, w->process.start.slot, events);
+    return w->proxy != NULL;
+}
+
+static bool take_prepare(struct worker *w, struct str bytes, int fd)
+{
+    struct msg_prepare m;
+    struct str bundle, error = STR("the bundle cannot be mapped");
+    struct arena *errors = arena_new(ERRORS_BYTES);
+    bool decoded = errors && w->proxy && msg_prepare_decode(bytes, &m);
+    bool mapped = decoded && shm_map_sealed(fd, BUNDLE_LIMIT, &bundle);
+    close(fd);
+    bool ok = mapped && proxy_prepare(w->proxy, m.generation, bundle, shm_unmap_sealed, errors, &error);
+    if (mapped && !ok)
+        shm_unmap_sealed(bundle);
+    bool answered = decoded && role_process_prepared(&w->process, m.generation, ok, ok ? STR_NONE : error);
+    arena_free(errors);
+    return answered;
+}
+
+static bool take_listener(struct worker *w, struct str bytes, int fd)
+{
+    struct msg_listener m;
+    if (w->proxy && msg_listener_decode(bytes, &m)) {
+        proxy_listener(w->proxy, m.generation, m.index, fd);
+        return true;
+    }
+    close(fd);
+    return false;
+}
+
+static bool take_commit(struct worker *w, struct str bytes)
+{
+    struct msg_commit m;
+    return w->proxy && msg_commit_decode(bytes, &m) && proxy_commit(w->proxy, m.generation);
+}
+
+static bool take_abort(struct worker *w, struct str bytes)
+{
+    struct msg_abort m;
+    if (!w->proxy || !msg_abort_decode(bytes, &m))
+        return false;
+    proxy_abort(w->proxy, m.generation);
+    return true;
+}
+
+static bool take_stop(struct worker *w, struct str bytes)
+{
+    struct msg_stop m;
+    if (!msg_stop_decode(bytes, &m))
+        return false;
+    if (w->proxy)
+        proxy_drain(w->proxy, m.drain_timeout_ms);
+    else
+        loop_stop(w->process.loop);
+    return true;
+}
+
+static bool take_ticket_keys(struct worker *w, struct str bytes)
+{
+    struct msg_ticket_keys m;
+    if (!w->proxy || !msg_ticket_keys_decode(bytes, &m))
+        return false;
+    proxy_ticket_keys(w->proxy, (struct str){(const char *)m.keys, m.keys_len});
+    explicit_bzero(&m, sizeof m);
+    return true;
+}
+
+static bool message_came(struct role_process *r, enum msg_number number, struct str bytes, int fd)
+{
+    struct worker *w = container_of(r, struct worker, process);
+    switch (number) {
+    case MSG_SHARED:
+        return take_shared(w, bytes, fd);
+    case MSG_PREPARE:
+        return take_prepare(w, bytes, fd);
+    case MSG_PEER:
+        return take_peer(w, bytes, fd);
+    case MSG_LISTENER:
+        return take_listener(w, bytes, fd);
+    case MSG_COMMIT:
+        return take_commit(w, bytes);
+    case MSG_ABORT:
+        return take_abort(w, bytes);
+    case MSG_STOP:
+        return take_stop(w, bytes);
+    case MSG_TICKET_KEYS:
+        return take_ticket_keys(w, bytes);
+    default:
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+}
+
+/* The master of old is gone and a new one is up: answer what is open, then end. */
+static void terminate(struct role_process *r)
+{
+    struct worker *w = container_of(r, struct worker, process);
+    if (w->proxy)
+        proxy_drain(w->proxy, TERM_DRAIN_MS);
+    else
+        loop_stop(r->loop);
+}
+
+static bool prepare(struct role_process *r [[maybe_unused]])
+{
+    return tls_init() == 0;
+}
+
+int worker_main(int argc, char **argv)
+{
+    static struct worker w;
+    w.process = (struct role_process){.role = ROLE_WORKER, .message = message_came, .terminate = terminate};
+    if (!role_process_begin(&w.process, argc, argv, SANDBOX_WORKER, prepare))
+        return 1;
+    int error = loop_run(w.process.loop);
+    proxy_free(w.proxy);
+    channel_free(w.signer);
+    channel_free(w.dialer);
+    role_process_end(&w.process);
+    return error < 0;
+}

@@ -1,0 +1,509 @@
+/* proxy/exchange.c - the steps of a request: route, admit, inspect, forward, answer, event. */
+#include "proxy/exchange.h"
+
+#include "base/must.h"
+#include "proxy/client.h"
+#include "proxy/error_page.h"
+#include "proxy/forward.h"
+#include "proxy/upstream.h"
+
+#include <stdlib.h>
+
+struct exchange *exchange_new(struct client *c, const struct exchange_side *side, void *stream)
+{
+    struct proxy *p = c->proxy;
+    struct exchange *ex = p->free_exchanges;
+    struct arena *arena;
+    if (ex) {
+        p->free_exchanges = ex->next_free;
+        p->free_exchange_count--;
+        arena = ex->arena;
+    } else {
+        ex = malloc(sizeof *ex);
+        arena = arena_new(EXCHANGE_ARENA_BYTES);
+        if (!ex || !arena) {
+            free(ex);
+            arena_free(arena);
+            return NULL;
+        }
+    }
+    memset(ex, 0, sizeof *ex);
+    ex->proxy = p;
+    ex->side = side;
+    ex->client = c;
+    ex->stream = stream;
+    ex->arena = arena;
+    ex->snapshot = snapshot_ref(c->snapshot);
+    ex->began_us = loop_now_us(p->loop);
+    ex->event.at_us = loop_wall_us(p->loop);
+    return ex;
+}
+
+/* ---- the event */
+
+static uint8_t copy_text(char *to, size_t cap, struct str from)
+{
+    size_t n = from.n < cap ? from.n : cap;
+    if (n)
+        memcpy(to, from.p, n);
+    return (uint8_t)n;
+}
+
+static void note_request(struct exchange *ex)
+{
+    struct access_event *e = &ex->event;
+    const struct http_field *agent = http_find(ex->req.fields, ex->req.field_count, FIELD_USER_AGENT);
+    e->method_len = copy_text(e->method, sizeof e->method, ex->req.method_text);
+    e->host_len = copy_text(e->host, sizeof e->host, ex->req.host);
+    e->path_len = copy_text(e->path, sizeof e->path, ex->req.path);
+    e->agent_len = agent ? copy_text(e->agent, sizeof e->agent, agent->value) : 0;
+    e->version = (uint8_t)ex->req.version;
+    e->flags |= ex->req.has_query ? ACCESS_HAS_QUERY : 0;
+    ex->counted = true;
+    GAUGE_UP(ex->proxy, requests_active);
+}
+
+static uint16_t connection_flags(const struct exchange *ex, uint8_t *ret_tls_version)
+{
+    struct tls_info info;
+    uint16_t flags = 0;
+    if (!client_tls_info(ex->client, &info))
+        return 0;
+    *ret_tls_version = info.version;
+    flags |= ACCESS_TLS;
+    flags |= info.resumed ? ACCESS_RESUMED : 0;
+    flags |= info.has_client_cert ? ACCESS_CLIENT_CERT : 0;
+    return flags;
+}
+
+static uint32_t elapsed_us(const struct exchange *ex)
+{
+    uint64_t us = loop_now_us(ex->proxy->loop) - ex->began_us;
+    return us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
+}
+
+static void count_status(struct exchange *ex)
+{
+    static const enum counter by_class[6] = {COUNTER_responses_5xx_total, COUNTER_responses_1xx_total,
+                                             COUNTER_responses_2xx_total, COUNTER_responses_3xx_total,
+                                             COUNTER_responses_4xx_total, COUNTER_responses_5xx_total};
+    COUNT(ex->proxy, requests_total);
+    if (ex->answer_begun)
+        counter_inc(ex->proxy->counts, by_class[ex->resp.status < 600 ? ex->resp.status / 100 : 0]);
+}
+
+static void write_event(struct exchange *ex)
+{
+    struct access_event *e = &ex->event;
+    uint32_t slot = ex->cluster ? ex->snapshot->cluster_slots[ex->cluster->index] : SHARED_NO_SLOT;
+    e->request_id[0] = ex->id[0];
+    e->request_id[1] = ex->id[1];
+    e->bytes_in = ex->body_received;
+    e->duration_us = elapsed_us(ex);
+    e->generation = (uint32_t)ex->snapshot->generation;
+    e->cluster = ex->cluster ? (uint16_t)ex->cluster->index : UINT16_MAX;
+    e->route = ex->route ? (uint16_t)ex->route->index : UINT16_MAX;
+    e->listener = (uint16_t)ex->client->listener->config->index;
+    e->status = ex->answer_begun ? ex->resp.status : 0;
+    e->flags |= connection_flags(ex, &e->tls_version);
+    e->flags |= ex->by_gate ? ACCESS_BY_GATE : 0;
+    e->flags |= ex->tunnel ? ACCESS_TUNNEL : 0;
+    e->flags |= ex->state != EXCHANGE_DONE ? ACCESS_CLIENT_ABORT : 0;
+    e->retries = ex->retries;
+    e->client = ex->client->peer;
+    if (!ex->pool)
+        e->endpoint = UINT32_MAX;
+    count_status(ex);
+    shared_count_request(ex->proxy->counts, slot, e->status, e->duration_us, e->bytes_in, e->bytes_out);
+    shared_event_push(ex->proxy->shared, ex->proxy->slot, e);
+}
+
+void exchange_free(struct exchange *ex)
+{
+    struct proxy *p = ex->proxy;
+    if (ex->up)
+        upstream_detach(ex);
+    if (ex->state != EXCHANGE_READ)
+        write_event(ex);
+    if (ex->counted)
+        GAUGE_DOWN(p, requests_active);
+    outq_clear(&ex->up_head, &p->chunks);
+    outq_clear(&ex->req_body, &p->chunks);
+    snapshot_unref(ex->snapshot);
+    if (p->free_exchange_count >= EXCHANGES_KEPT) {
+        arena_free(ex->arena);
+        free(ex);
+        return;
+    }
+    arena_reset(ex->arena);
+    ex->next_free = p->free_exchanges;
+    p->free_exchanges = ex;
+    p->free_exchange_count++;
+}
+
+/* ---- answers of the gate's own */
+
+static void answer_own(struct exchange *ex, uint16_t status, const struct http_field *fields, unsigned count,
+                       struct str body)
+{
+    ex->resp = (struct http_response){
+        .version = HTTP_1_1, .status = status, .body = BODY_LENGTH, .content_length = body.n};
+    ex->resp.fields = arena_alloc(ex->arena, count * sizeof *fields);
+    ex->by_gate = true;
+    ex->answer_begun = true;
+    ex->state = EXCHANGE_ANSWER;
+    ex->close_client |= !ex->body_done;
+    if (!ex->resp.fields) {
+        ex->state = EXCHANGE_BROKEN;
+        ex->side->broken(ex);
+        return;
+    }
+    memcpy(ex->resp.fields, fields, count * sizeof *fields);
+    ex->resp.field_count = count;
+    ex->side->head(ex);
+    if (ex->req.method != METHOD_HEAD) {
+        ex->side->body(ex, body);
+        ex->event.bytes_out = body.n;
+    }
+    ex->state = EXCHANGE_DONE;
+    ex->side->end(ex, NULL, 0);
+}
+
+static void make_id(struct exchange *ex)
+{
+    if (ex->id[0])
+        return;
+    ex->id[0] = proxy_random(ex->proxy);
+    ex->id[1] = proxy_random(ex->proxy);
+}
+
+void exchange_answer_status(struct exchange *ex, uint16_t status, enum http_refusal why)
+{
+    if (ex->answer_begun) {
+        ex->state = EXCHANGE_BROKEN;
+        ex->side->broken(ex);
+        return;
+    }
+    if (ex->up)
+        upstream_detach(ex);
+    make_id(ex);
+    ex->event.refusal = (uint16_t)why;
+    struct error_page page;
+    error_page_make(ex, status, why, &page);
+    answer_own(ex, status, page.fields, page.field_count, page.body);
+}
+
+void exchange_answer_redirect(struct exchange *ex, uint16_t port)
+{
+    struct str colon = STR(":");
+    char number[8];
+    struct buf b = buf_over(number, sizeof number);
+    buf_u64(&b, port);
+    bool plain = port == 443;
+    struct str to = arena_printf(ex->arena, "https://%.*s%.*s%.*s%.*s%s%.*s", STR_ARG(ex->req.host),
+                                 plain ? 0 : 1, colon.p, plain ? 0 : (int)b.n, number, STR_ARG(ex->req.path),
+                                 ex->req.has_query ? "?" : "", STR_ARG(ex->req.query));
+    struct http_field location = {STR("Location"), to, FIELD_OTHER};
+    make_id(ex);
+    answer_own(ex, http_method_is_safe(ex->req.method) ? 301 : 308, &location, 1, STR_NONE);
+}
+
+void exchange_refuse(struct exchange *ex, enum http_refusal why)
+{
+    shared_count_refusal(ex->proxy->counts, why);
+    ex->close_client = true;
+    if (ex->req.version == 0)
+        ex->req.version = HTTP_1_1;
+    if (ex->state == EXCHANGE_READ && !ex->counted)
+        note_request(ex);
+    exchange_answer_status(ex, http_refusal_status(why), why);
+}
+
+/* Refused, but the request was understood: the connection can go on. */
+static void refuse_politely(struct exchange *ex, enum http_refusal why)
+{
+    shared_count_refusal(ex->proxy->counts, why);
+    exchange_answer_status(ex, http_refusal_status(why), why);
+}
+
+/* ---- route, admit, forward */
+
+static enum http_refusal route(struct exchange *ex)
+{
+    struct tls_info info;
+    bool has_tls = client_tls_info(ex->client, &info);
+    if (has_tls && info.is_h2 && !tls_conn_covers(ex->client->t.tls, ex->req.host))
+        return REFUSAL_MISDIRECTED;
+    ex->cluster = snapshot_cluster(ex->snapshot, ex->req.host);
+    if (!ex->cluster)
+        return REFUSAL_MISDIRECTED;
+    ex->route = snapshot_route(ex->cluster, ex->req.path);
+    if (!ex->route)
+        return REFUSAL_NO_ROUTE;
+    if (ex->route->client_certificate == CLIENT_CERT_REQUIRED && !(has_tls && info.has_client_cert))
+        return REFUSAL_CLIENT_CERTIFICATE;
+    if (ex->req.has_upgrade && !ex->route->websocket)
+        return REFUSAL_UPGRADE_NOT_ALLOWED;
+    return REFUSAL_NONE;
+}
+
+/* What the request may cost, before it costs anything. */
+static enum http_refusal admit(struct exchange *ex)
+{
+    ex->body_limit = ex->route->body_bytes ? ex->route->body_bytes : client_limits(ex->client)->body_bytes;
+    if (ex->req.body == BODY_LENGTH && ex->req.content_length > ex->body_limit)
+        return REFUSAL_BODY_TOO_LARGE;
+    return REFUSAL_NONE;
+}
+
+static void choose_affinity(struct exchange *ex)
+{
+    static const struct hash_key fixed = {0x706f6c646572ULL, 0x6b6579ULL};
+    const struct config_upstream *u = ex->pool->config;
+    const struct http_field *cookie = http_find(ex->req.fields, ex->req.field_count, FIELD_COOKIE);
+    struct str value = STR_NONE;
+    if (u->sticky_cookie.n && cookie && http_cookie_get(cookie->value, u->sticky_cookie, &value)) {
+        struct endpoint *e = NULL;
+        for (unsigned i = 0; i < ex->pool->endpoint_count && !e; i++) {
+            char hex[16];
+            struct buf b = buf_over(hex, sizeof hex);
+            buf_hex_u64(&b, ex->pool->endpoints[i].sticky);
+            if (str_eq(buf_text(&b), value))
+                ex->sticky = ex->pool->endpoints[i].sticky;
+        }
+    }
+    if (u->balance != BALANCE_HASH)
+        return;
+    value = ex->req.path;
+    if (u->hash_on == HASH_ON_SOURCE)
+        value = (struct str){(const char *)ex->client->peer.ip, 16};
+    for (unsigned i = 0; u->hash_on == HASH_ON_HEADER && i < ex->req.field_count; i++)
+        if (str_eq_nocase(ex->req.fields[i].name, u->hash_name))
+            value = ex->req.fields[i].value;
+    if (u->hash_on == HASH_ON_COOKIE && !(cookie && http_cookie_get(cookie->value, u->hash_name, &value)))
+        value = (struct str){(const char *)ex->client->peer.ip, 16};
+    ex->hash = hash_bytes(&fixed, value.p, value.n);
+}
+
+static bool write_upstream_head(struct exchange *ex)
+{
+    for (size_t room = CHUNK_BYTES; room <= CHUNK_BIG_BYTES; room = room * 4) {
+        struct chunk *chunk = outq_reserve(&ex->up_head, &ex->proxy->chunks, room);
+        if (!chunk)
+            return false;
+        struct buf b = buf_over(chunk->data, chunk->cap);
+        forward_request_head(ex, &b);
+        if (!buf_overflowed(&b)) {
+            outq_commit(&ex->up_head, chunk, b.n);
+            return true;
+        }
+        outq_clear(&ex->up_head, &ex->proxy->chunks);
+    }
+    return false;
+}
+
+static void forward(struct exchange *ex)
+{
+    ex->pool = &ex->snapshot->pools[ex->route->upstream->index];
+    ex->body_chunked_up = ex->req.body == BODY_CHUNKED || ex->req.body == BODY_UNTIL_CLOSE;
+    choose_affinity(ex);
+    if (!write_upstream_head(ex)) {
+        refuse_politely(ex, REFUSAL_HEAD_TOO_LARGE);
+        return;
+    }
+    struct pool *pool = ex->pool;
+    if (pool->retry_tokens_x100 < 10'000)
+        pool->retry_tokens_x100 += pool->config->retry_budget_percent;
+    upstream_attach(ex);
+}
+
+void exchange_begin(struct exchange *ex)
+{
+    const struct config_listener *l = ex->client->listener->config;
+    enum http_refusal why;
+    ex->state = EXCHANGE_FORWARD;
+    note_request(ex);
+    make_id(ex);
+    if (l->redirects) {
+        exchange_answer_redirect(ex, l->redirect_port);
+        return;
+    }
+    why = route(ex);
+    if (why == REFUSAL_NONE)
+        why = admit(ex);
+    if (why == REFUSAL_BODY_TOO_LARGE)
+        exchange_refuse(ex, why);
+    else if (why != REFUSAL_NONE)
+        refuse_politely(ex, why);
+    else
+        forward(ex);
+}
+
+/* ---- the request body */
+
+void exchange_request_flush(struct exchange *ex)
+{
+    if (ex->up && ex->up->state == UP_BUSY)
+        upstream_send(ex);
+}
+
+void exchange_request_body(struct exchange *ex, struct str bytes)
+{
+    struct chunk_pool *pool = &ex->proxy->chunks;
+    char size[20];
+    struct buf b = buf_over(size, sizeof size);
+    bool ok = true;
+    ex->body_received += bytes.n;
+    if (ex->body_received > ex->body_limit && ex->state == EXCHANGE_FORWARD) {
+        exchange_refuse(ex, REFUSAL_BODY_TOO_LARGE);
+        return;
+    }
+    if (!ex->up) /* answered early, or failed: what still comes is dropped */
+        return;
+    if (ex->body_chunked_up) {
+        h1_chunk_write_size(&b, bytes.n);
+        ok = outq_add(&ex->req_body, pool, buf_text(&b));
+    }
+    ok = ok && outq_add(&ex->req_body, pool, bytes);
+    if (ex->body_chunked_up)
+        ok = ok && outq_add(&ex->req_body, pool, STR("\r\n"));
+    if (!ok) {
+        exchange_answer_status(ex, 503, REFUSAL_NONE);
+        return;
+    }
+    ex->body_paused = ex->req_body.bytes > EXCHANGE_QUEUE_HIGH;
+    if (ex->req_body.bytes > CHUNK_BYTES)
+        exchange_request_flush(ex);
+}
+
+void exchange_request_end(struct exchange *ex, const struct http_field *trailers, unsigned count)
+{
+    ex->body_done = true;
+    if (!ex->up)
+        return;
+    if (ex->body_chunked_up) {
+        char text[8192];
+        struct buf b = buf_over(text, sizeof text);
+        BUF_LIT(&b, "0\r\n");
+        for (unsigned i = 0; i < count; i++) {
+            if (!forward_trailer_allowed(&trailers[i]))
+                continue;
+            buf_str(&b, trailers[i].name);
+            BUF_LIT(&b, ": ");
+            buf_str(&b, trailers[i].value);
+            BUF_LIT(&b, "\r\n");
+        }
+        BUF_LIT(&b, "\r\n");
+        if (buf_overflowed(&b) || !outq_add(&ex->req_body, &ex->proxy->chunks, buf_text(&b))) {
+            exchange_answer_status(ex, 502, REFUSAL_NONE);
+            return;
+        }
+    }
+    exchange_request_flush(ex);
+}
+
+void exchange_abort(struct exchange *ex)
+{
+    if (ex->state != EXCHANGE_DONE && ex->state != EXCHANGE_READ) {
+        ex->state = EXCHANGE_BROKEN;
+        COUNT(ex->proxy, client_aborts_total);
+    }
+    if (ex->up)
+        upstream_detach(ex);
+}
+
+void exchange_answer_drained(struct exchange *ex)
+{
+    ex->answer_paused = false;
+    if (ex->up)
+        upstream_resume(ex);
+}
+
+/* ---- from the upstream */
+
+void exchange_upstream_connected(struct exchange *ex)
+{
+    upstream_send(ex);
+}
+
+static bool upgrade_answered(struct exchange *ex)
+{
+    if (!ex->req.has_upgrade || !ex->resp.has_upgrade)
+        return false;
+    ex->tunnel = true;
+    ex->answer_begun = true;
+    ex->state = EXCHANGE_ANSWER;
+    outq_clear(&ex->up_head, &ex->proxy->chunks);
+    ex->side->head(ex);
+    tunnel_begin(ex);
+    return true;
+}
+
+void exchange_upstream_head(struct exchange *ex)
+{
+    if (ex->resp.status == 101) {
+        if (!upgrade_answered(ex))
+            exchange_upstream_failed(ex, 502, false);
+        return;
+    }
+    if (ex->resp.status < 200) {
+        if (ex->resp.status != 100)
+            ex->side->interim(ex);
+        return;
+    }
+    uint64_t us = loop_now_us(ex->proxy->loop) - ex->began_us;
+    ex->event.upstream_us = us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
+    outq_clear(&ex->up_head, &ex->proxy->chunks);
+    ex->answer_begun = true;
+    ex->state = EXCHANGE_ANSWER;
+    ex->side->head(ex);
+}
+
+void exchange_upstream_body(struct exchange *ex, struct str bytes)
+{
+    ex->event.bytes_out += bytes.n;
+    ex->side->body(ex, bytes);
+    if (ex->side->queued(ex) > EXCHANGE_QUEUE_HIGH)
+        ex->answer_paused = true;
+}
+
+/* The last call of an upstream connection on this exchange: it is detached, and ex may be gone afterwards. */
+void exchange_upstream_end(struct exchange *ex, const struct http_field *trailers, unsigned count)
+{
+    must(!ex->up);
+    ex->state = EXCHANGE_DONE;
+    if (!ex->body_done)
+        ex->close_client = true;
+    ex->side->end(ex, trailers, count);
+}
+
+static bool may_spend_retry(struct exchange *ex)
+{
+    const struct config_upstream *u = ex->pool->config;
+    if (ex->retries >= u->max_retries)
+        return false;
+    if (ex->pool->retry_tokens_x100 < 100) {
+        COUNT(ex->proxy, upstream_retries_refused_total);
+        return false;
+    }
+    ex->pool->retry_tokens_x100 -= 100;
+    return true;
+}
+
+void exchange_upstream_failed(struct exchange *ex, uint16_t status, bool may_retry)
+{
+    must(!ex->up);
+    if (ex->answer_begun) {
+        ex->state = EXCHANGE_BROKEN;
+        ex->side->broken(ex);
+        return;
+    }
+    if (may_retry && !ex->body_started && may_spend_retry(ex)) {
+        ex->retries++;
+        COUNT(ex->proxy, upstream_retries_total);
+        upstream_attach(ex);
+        return;
+    }
+    COUNT(ex->proxy, upstream_errors_total);
+    exchange_answer_status(ex, status, REFUSAL_NONE);
+}

@@ -1,0 +1,261 @@
+/* proxy/proxy.c - the worker's data path as a whole: configurations in and out, listeners, draining. */
+#include "proxy/proxy.h"
+
+#include "base/must.h"
+#include "proxy/client.h"
+#include "proxy/upstream.h"
+#include "sys/net.h"
+#include "tls/signer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { ACCEPTS_PER_TURN = 64 };
+
+uint64_t proxy_random(struct proxy *p)
+{
+    uint64_t n = p->sequence++;
+    return hash_bytes(&p->seed, &n, sizeof n);
+}
+
+struct str proxy_date(struct proxy *p)
+{
+    int64_t now_s = loop_wall_us(p->loop) / 1'000'000;
+    if (now_s != p->date_s) {
+        struct buf b = buf_over(p->date, sizeof p->date);
+        http_date_write(&b, now_s);
+        p->date_s = now_s;
+    }
+    return (struct str){p->date, 29};
+}
+
+static bool send_sign(void *self, const struct msg_sign *m)
+{
+    struct proxy *p = self;
+    COUNT(p, signatures_requested_total);
+    return p->events.sign(p->events.self, m);
+}
+
+static void signature_ready(void *self [[maybe_unused]], void *owner)
+{
+    struct transport *t = owner;
+    t->io.ready(&t->io, 0); /* the handshake goes on where it stood */
+}
+
+static void drain_over(struct timer *t);
+
+struct proxy *proxy_new(struct loop *loop, struct shared *shared, unsigned slot, struct proxy_events events)
+{
+    struct proxy *p = calloc(1, sizeof *p);
+    if (!p)
+        return NULL;
+    *p = (struct proxy){.loop = loop, .shared = shared, .slot = slot, .events = events};
+    p->counts = shared_worker(shared, slot);
+    p->io = (struct transport_shared){loop, &p->chunks, malloc(TRANSPORT_RX_BYTES), malloc(TRANSPORT_TX_BYTES)};
+    p->dials = calloc(DIALS_MAX, sizeof *p->dials);
+    p->signer = tls_signer_new((struct tls_signer_events){send_sign, signature_ready, p});
+    p->tickets = tls_tickets_new();
+    list_init(&p->clients);
+    list_init(&p->checks);
+    timer_init(&p->drain_timer, drain_over);
+    if (!p->io.rx || !p->io.tx || !p->dials || !p->signer || !p->tickets ||
+        getrandom(&p->seed, sizeof p->seed, 0) != sizeof p->seed) {
+        proxy_free(p);
+        return NULL;
+    }
+    return p;
+}
+
+static void retire(struct snapshot *s)
+{
+    if (!s)
+        return;
+    for (unsigned i = 0; i < s->config->listener_count; i++) {
+        loop_undefer(&s->listeners[i].more);
+        if (s->listeners[i].io.fd >= 0)
+            loop_close(s->proxy->loop, &s->listeners[i].io);
+    }
+    for (unsigned i = 0; i < s->config->upstream_count; i++)
+        for (unsigned e = 0; e < s->pools[i].endpoint_count; e++)
+            upstream_close_idle(&s->pools[i].endpoints[e]);
+    snapshot_unref(s);
+}
+
+void proxy_free(struct proxy *p)
+{
+    if (!p)
+        return;
+    struct list *node;
+    while ((node = p->clients.next) != &p->clients)
+        client_close(container_of(node, struct client, node));
+    checks_stop(p);
+    for (unsigned i = 0; p->snapshot && i < p->snapshot->config->upstream_count; i++)
+        for (unsigned e = 0; e < p->snapshot->pools[i].endpoint_count; e++)
+            upstream_close_all(&p->snapshot->pools[i].endpoints[e]);
+    retire(p->prepared);
+    retire(p->snapshot);
+    while (p->free_exchanges) {
+        struct exchange *next = p->free_exchanges->next_free;
+        arena_free(p->free_exchanges->arena);
+        free(p->free_exchanges);
+        p->free_exchanges = next;
+    }
+    timer_clear(p->loop, &p->drain_timer);
+    tls_signer_free(p->signer);
+    tls_tickets_free(p->tickets);
+    chunk_pool_done(&p->chunks);
+    free(p->io.rx);
+    free(p->io.tx);
+    free(p->dials);
+    free(p);
+}
+
+bool proxy_prepare(struct proxy *p, uint64_t generation, struct str bundle, void (*release)(struct str bundle),
+                   struct arena *errors, struct str *ret_error)
+{
+    retire(p->prepared);
+    p->prepared = snapshot_new(p, generation, bundle, release, errors, ret_error);
+    return p->prepared != NULL;
+}
+
+void proxy_abort(struct proxy *p, uint64_t generation)
+{
+    if (p->prepared && p->prepared->generation == generation) {
+        retire(p->prepared);
+        p->prepared = NULL;
+    }
+}
+
+static void accept_ready(struct io *io, uint32_t events);
+
+static void accept_more(struct deferred *d)
+{
+    struct listener *l = container_of(d, struct listener, more);
+    accept_ready(&l->io, EPOLLIN);
+}
+
+bool proxy_listener(struct proxy *p, uint64_t generation, unsigned index, int fd)
+{
+    struct snapshot *s = p->prepared;
+    if (!s || s->generation != generation || index >= s->config->listener_count ||
+        s->listeners[index].io.fd >= 0) {
+        close(fd);
+        return false;
+    }
+    s->listeners[index].io = (struct io){.ready = accept_ready, .fd = fd};
+    deferred_init(&s->listeners[index].more, accept_more);
+    return true;
+}
+
+/* The descriptors of two generations may be one and the same socket: the old one is closed only after the new
+ * one is watched, and what waits in its queue is taken by the new one. */
+bool proxy_commit(struct proxy *p, uint64_t generation)
+{
+    struct snapshot *old = p->snapshot, *s = p->prepared;
+    if (!s || s->generation != generation)
+        return false;
+    p->snapshot = s;
+    p->prepared = NULL;
+    for (unsigned i = 0; i < s->config->listener_count && !p->draining; i++) {
+        struct listener *l = &s->listeners[i];
+        if (l->io.fd < 0 || loop_add(p->loop, &l->io, EPOLLIN | EPOLLET) < 0)
+            continue;
+        loop_defer(p->loop, &l->more);
+    }
+    retire(old);
+    checks_start(p);
+    counter_set(p->counts, COUNTER_config_generation, generation);
+    return true;
+}
+
+static bool may_accept(struct proxy *p, struct listener *l, const struct addr *peer)
+{
+    const struct config_limits *limits = &l->config->limits;
+    if (p->client_count >= limits->connections)
+        return false;
+    return l->config->proxy_protocol || limits->connections_per_address == 0 ||
+           shared_address_count(p->shared, shared_address_hash(p->shared, peer)) < limits->connections_per_address;
+}
+
+static void accept_ready(struct io *io, uint32_t events [[maybe_unused]])
+{
+    struct listener *l = container_of(io, struct listener, io);
+    struct proxy *p = l->proxy;
+    for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
+        struct sockaddr_storage from;
+        socklen_t len = sizeof from;
+        struct addr peer;
+        int fd = accept4(io->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
+            continue;
+        if (fd < 0) /* EAGAIN; or EMFILE, ENFILE, ENOMEM: they wait in the queue for the next edge */
+            return;
+        if (!addr_from_sockaddr(&from, len, &peer) || !may_accept(p, l, &peer)) {
+            COUNT(p, connections_refused_total);
+            close(fd);
+            continue;
+        }
+        client_accept(p, l, fd, &peer);
+    }
+    loop_defer(p->loop, &l->more);
+}
+
+static void check_drained(struct proxy *p)
+{
+    if (p->draining && p->client_count == 0)
+        p->events.drained(p->events.self);
+}
+
+static void drain_over(struct timer *t)
+{
+    struct proxy *p = container_of(t, struct proxy, drain_timer);
+    struct list *node;
+    while ((node = p->clients.next) != &p->clients)
+        client_close(container_of(node, struct client, node));
+    check_drained(p);
+}
+
+void proxy_drain(struct proxy *p, uint32_t timeout_ms)
+{
+    if (p->draining)
+        return;
+    p->draining = true;
+    for (unsigned i = 0; p->snapshot && i < p->snapshot->config->listener_count; i++) {
+        struct listener *l = &p->snapshot->listeners[i];
+        if (l->io.fd < 0)
+            continue;
+        do /* who already waits in the queue is served: nobody else may listen here after us */
+            loop_undefer(&l->more);
+        while (accept_ready(&l->io, EPOLLIN), l->more.node.next != &l->more.node);
+        loop_close(p->loop, &l->io);
+    }
+    checks_stop(p);
+    if (timeout_ms)
+        timer_set(p->loop, &p->drain_timer, loop_now_ms(p->loop) + timeout_ms);
+    for (struct list *node = p->clients.next; node != &p->clients; node = node->next) {
+        struct client *c = container_of(node, struct client, node);
+        if (c->state == CLIENT_H2)
+            client_h2_drain(c);
+    }
+    check_drained(p);
+}
+
+void proxy_signature(struct proxy *p, const struct msg_signature *m)
+{
+    if (m->signature_len == 0)
+        COUNT(p, signatures_failed_total);
+    tls_signer_answer(p->signer, m);
+}
+
+void proxy_sign_again(struct proxy *p)
+{
+    tls_signer_resend(p->signer);
+}
+
+void proxy_ticket_keys(struct proxy *p, struct str keys)
+{
+    tls_tickets_set(p->tickets, keys);
+}

@@ -1,0 +1,213 @@
+/* proxy/upstream_h1.c - the answer of an upstream, in HTTP/1. As strict as towards clients: an upstream that lies
+ * about lengths or sends nonsense ends its own request, with 502, and its connection. */
+#include "proxy/client.h"
+#include "proxy/upstream.h"
+
+#include <errno.h>
+
+enum { ANSWER_HEAD_BYTES = CHUNK_BIG_BYTES - 1024, ANSWER_FIELDS = 200 };
+
+static const struct h1_limits answer_limits = {ANSWER_HEAD_BYTES, ANSWER_FIELDS, 0, true};
+
+enum step { STEP_ON, STEP_MORE, STEP_OVER }; /* goes on; needs more bytes; the connection is done with */
+
+static bool make_room(struct upstream_conn *u)
+{
+    struct chunk_pool *pool = &u->proxy->chunks;
+    if (!u->in)
+        u->in = chunk_get(pool);
+    if (!u->in)
+        return false;
+    if (u->in->at == u->in->end)
+        u->in->at = u->in->end = 0;
+    if (chunk_room(u->in) == 0)
+        chunk_compact(u->in);
+    if (chunk_room(u->in) > 0)
+        return true;
+    if (u->in->cap >= CHUNK_BIG_BYTES)
+        return false;
+    struct chunk *big = chunk_get_big(pool);
+    if (!big)
+        return false;
+    big->end = u->in->end;
+    memcpy(big->data, u->in->data, big->end);
+    chunk_put(pool, u->in);
+    u->in = big;
+    return true;
+}
+
+static bool has_input(const struct upstream_conn *u)
+{
+    return u->in && u->in->end > u->in->at;
+}
+
+/* The upstream closed, or broke. */
+static enum step input_ended(struct upstream_conn *u, ssize_t n)
+{
+    struct exchange *ex = u->ex;
+    if (u->head_seen && ex->resp.body == BODY_UNTIL_CLOSE && n == 0) {
+        endpoint_note_result(u->endpoint, ex->resp.status >= 500);
+        upstream_finish(u, false);
+        exchange_upstream_end(ex, NULL, 0);
+        return STEP_OVER;
+    }
+    /* Nothing was sent, or nothing came back over a connection that had been kept: RFC 9110 9.2.2, RFC 9112 9.3.1. */
+    bool untouched = u->head_sent == 0;
+    bool may_retry = !u->head_seen && !has_input(u) && (untouched || http_method_is_idempotent(ex->req.method));
+    upstream_fail(u, 502, may_retry);
+    return STEP_OVER;
+}
+
+static enum step fill(struct upstream_conn *u)
+{
+    if (!transport_can_read(&u->t))
+        return STEP_MORE;
+    if (!make_room(u)) {
+        upstream_fail(u, 502, false);
+        return STEP_OVER;
+    }
+    ssize_t n = transport_read(&u->t, &u->proxy->io, u->in->data + u->in->end, chunk_room(u->in));
+    if (n == -EAGAIN)
+        return STEP_MORE;
+    if (n <= 0)
+        return input_ended(u, n);
+    u->in->end += (uint32_t)n;
+    return STEP_ON;
+}
+
+static enum step complete(struct upstream_conn *u, const struct http_field *trailers, unsigned count)
+{
+    struct exchange *ex = u->ex;
+    bool all_sent = ex->body_done && ex->req_body.bytes == 0;
+    endpoint_note_result(u->endpoint, ex->resp.status >= 500);
+    upstream_finish(u, all_sent && ex->resp.keep_alive && !has_input(u));
+    exchange_upstream_end(ex, trailers, count);
+    return STEP_OVER;
+}
+
+static enum step take_head(struct upstream_conn *u)
+{
+    struct exchange *ex = u->ex;
+    enum http_refusal why = REFUSAL_NONE;
+    enum http_method method = ex->req.has_upgrade ? METHOD_GET : ex->req.method;
+    ptrdiff_t n = h1_parse_response(chunk_text(u->in), &u->scanned, &answer_limits, method, ex->arena, &ex->resp, &why);
+    if (n == 0)
+        return STEP_MORE;
+    if (n < 0) {
+        upstream_fail(u, 502, false);
+        return STEP_OVER;
+    }
+    u->in->at += (uint32_t)n;
+    u->scanned = 0;
+    bool interim = ex->resp.status < 200;
+    u->head_seen = !interim;
+    u->body_left = ex->resp.body == BODY_LENGTH ? ex->resp.content_length : 0;
+    if (ex->resp.status == 101)
+        u->state = UP_TUNNEL;
+    exchange_upstream_head(ex);
+    if (u->state == UP_TUNNEL)
+        return STEP_OVER;
+    if (interim)
+        return STEP_ON;
+    if (ex->resp.body == BODY_NONE || (ex->resp.body == BODY_LENGTH && u->body_left == 0))
+        return complete(u, NULL, 0);
+    return STEP_ON;
+}
+
+static enum step take_length(struct upstream_conn *u)
+{
+    struct str bytes = str_take(chunk_text(u->in), u->body_left);
+    u->in->at += (uint32_t)bytes.n;
+    u->body_left -= bytes.n;
+    exchange_upstream_body(u->ex, bytes);
+    return u->body_left == 0 ? complete(u, NULL, 0) : STEP_ON;
+}
+
+static enum step take_trailers(struct upstream_conn *u)
+{
+    struct http_field *fields = NULL;
+    unsigned count = 0;
+    enum http_refusal why = REFUSAL_NONE;
+    ptrdiff_t n = h1_parse_trailers(chunk_text(u->in), &u->scanned, &answer_limits, u->ex->arena, &fields, &count, &why);
+    if (n == 0)
+        return STEP_MORE;
+    if (n < 0) {
+        upstream_fail(u, 502, false);
+        return STEP_OVER;
+    }
+    u->in->at += (uint32_t)n;
+    return complete(u, fields, count);
+}
+
+static enum step take_chunked(struct upstream_conn *u)
+{
+    size_t taken = 0;
+    struct str data = STR_NONE;
+    if (u->in_trailers)
+        return take_trailers(u);
+    enum h1_chunked_result result = h1_chunked_feed(&u->chunked, chunk_text(u->in), &taken, &data);
+    u->in->at += (uint32_t)taken;
+    switch (result) {
+    case CHUNKED_DATA:
+        exchange_upstream_body(u->ex, data);
+        return STEP_ON;
+    case CHUNKED_MORE:
+        return STEP_MORE;
+    case CHUNKED_TRAILER:
+        u->in_trailers = true;
+        return has_input(u) ? STEP_ON : STEP_MORE;
+    case CHUNKED_END:
+    case CHUNKED_BAD:
+        break;
+    }
+    upstream_fail(u, 502, false);
+    return STEP_OVER;
+}
+
+static enum step take_until_close(struct upstream_conn *u)
+{
+    struct str bytes = chunk_text(u->in);
+    u->in->at = u->in->end;
+    exchange_upstream_body(u->ex, bytes);
+    return STEP_ON;
+}
+
+static enum step take_input(struct upstream_conn *u)
+{
+    if (!u->head_seen)
+        return take_head(u);
+    switch (u->ex->resp.body) {
+    case BODY_LENGTH:
+        return take_length(u);
+    case BODY_CHUNKED:
+        return take_chunked(u);
+    case BODY_UNTIL_CLOSE:
+        return take_until_close(u);
+    case BODY_NONE:
+        break;
+    }
+    upstream_fail(u, 502, false);
+    return STEP_OVER;
+}
+
+/* What is left of a chunked body that came in part stays in the buffer: STEP_MORE with input. */
+void upstream_h1_ready(struct upstream_conn *u)
+{
+    enum step step = STEP_ON;
+    if (u->t.may_write)
+        upstream_send(u->ex);
+    while (step == STEP_ON && !u->ex->answer_paused) {
+        if (has_input(u))
+            step = take_input(u);
+        else
+            step = STEP_MORE;
+        if (step == STEP_MORE)
+            step = fill(u);
+    }
+    if (step == STEP_OVER)
+        return;
+    if (u->head_seen)
+        timer_set(u->proxy->loop, &u->timer,
+                  loop_now_ms(u->proxy->loop) + client_limits(u->ex->client)->stall_timeout_ms);
+    u->ex->side->flush(u->ex);
+}

@@ -1,0 +1,25 @@
+/* tls/provider.h - an OpenSSL provider whose private keys are elsewhere.
+ *
+ * Its keys are a public key and the name (SHA-256 of the SubjectPublicKeyInfo) by which the signer knows the
+ * private half. Its signatures pause the handshake (an OpenSSL async job) until the signer's answer is there.
+ * It takes nothing but what a TLS handshake signs: RFC 8446 4.4.3, RFC 8422 5.4. */
+#ifndef POLDER_TLS_PROVIDER_H
+#define POLDER_TLS_PROVIDER_H
+
+#include "tls/request.h"
+
+#include <openssl/evp.h>
+
+bool provider_register(void); /* once a process */
+
+/* A "private" key over that public one, to be given to an SSL_CTX. NULL: not EC or RSA, or no memory. */
+EVP_PKEY *provider_key(EVP_PKEY *public_key);
+
+/* SHA-256 of the key's SubjectPublicKeyInfo. */
+bool provider_public_sha256(EVP_PKEY *, uint8_t ret[32]);
+
+/* Signatures asked between enter and leave belong to that asker. */
+void provider_enter(struct sign_asker *);
+void provider_leave(void);
+
+#endif

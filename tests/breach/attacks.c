@@ -1,0 +1,42 @@
+/* tests/breach/attacks.c - the table of attacks, and running one by its name. */
+#include "attack_list.h"
+
+#define ALL               (ON_WORKER | ON_SIGNER | ON_OBSERVER | ON_DIALER)
+#define NOT_DIALER        (ON_WORKER | ON_SIGNER | ON_OBSERVER)
+#define NO_NEW_PRIVS      WALL_NO_NEW_PRIVS
+#define USER              WALL_USER
+#define CAPABILITIES      WALL_CAPABILITIES
+#define SECCOMP           WALL_SECCOMP
+#define LANDLOCK_FS       WALL_LANDLOCK_FS
+#define LANDLOCK_NET      WALL_LANDLOCK_NET
+#define LANDLOCK_SCOPE    WALL_LANDLOCK_SCOPE
+#define LANDLOCK_ANY      (WALL_LANDLOCK_FS | WALL_LANDLOCK_NET | WALL_LANDLOCK_SCOPE)
+#define NET_NAMESPACE     WALL_NET_NAMESPACE
+#define WRITE_XOR_EXECUTE WALL_WRITE_XOR_EXECUTE
+#define NOT_DUMPABLE      WALL_NOT_DUMPABLE
+#define LIMITS            WALL_LIMITS
+
+#define ATTACK(name, profiles, walls, also, dialer_lacks, needs, absent, help)                               \
+    {#name, help, profiles, walls, also, dialer_lacks, needs, absent},
+const struct attack attacks[] = {
+#include "attacks.def"
+};
+#undef ATTACK
+
+const unsigned attack_count = sizeof attacks / sizeof *attacks;
+
+#define ATTACK(name, ...) attack_##name,
+static attack_function *const functions[] = {
+#include "attacks.def"
+};
+#undef ATTACK
+
+int attack_run(struct str name, const struct attack_world *world)
+{
+    for (unsigned i = 0; i < attack_count; i++)
+        if (str_eq(str_of(attacks[i].name), name)) {
+            errno = 0;
+            return functions[i](world);
+        }
+    return ATTACK_UNKNOWN;
+}
