@@ -4,11 +4,12 @@ _polder() {
     local cur prev words cword
     _init_completion || return
 
-    local commands="check schema status top reload drain upgrade metrics version"
+    local commands="check schema status top reload drain upgrade metrics version help"
+    local options="--config --socket --json --no-color"
     local command="" i
     for ((i = 1; i < cword; i++)); do
         case ${words[i]} in
-        --run-directory) ((i++)) ;;
+        --config | --socket) ((i++)) ;;
         -*) ;;
         *)
             command=${words[i]}
@@ -17,22 +18,24 @@ _polder() {
         esac
     done
 
-    if [ "$prev" = --run-directory ]; then
-        _filedir -d
+    case $prev in
+    --config)
+        _filedir '@(yaml|yml|json)'
+        return
+        ;;
+    --socket)
+        _filedir
+        return
+        ;;
+    esac
+    if [[ $cur == -* ]]; then
+        [ "$command" != top ] || options+=" --once"
+        mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
         return
     fi
     case $command in
-    "") mapfile -t COMPREPLY < <(compgen -W "$commands --run-directory" -- "$cur") ;;
-    check)
-        if [[ $cur == -* ]]; then
-            mapfile -t COMPREPLY < <(compgen -W "--json" -- "$cur")
-        else
-            _filedir '@(yaml|yml|json)'
-        fi
-        ;;
-    status | top | reload | drain | upgrade | version)
-        mapfile -t COMPREPLY < <(compgen -W "--json" -- "$cur")
-        ;;
+    "" | help) mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$cur") ;;
+    check) _filedir '@(yaml|yml|json)' ;;
     esac
 }
 complete -F _polder polder

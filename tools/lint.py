@@ -1,5 +1,7 @@
 #!/usr/bin/python3
 """The checks of the code that read and do not run it: all of them, with what each cost."""
+import re
+import subprocess
 import sys
 import time
 
@@ -12,9 +14,17 @@ def quiet(*command):
 
 
 def clang_tidy():
-    sources = [str(path) for path in (build.ROOT / "src").rglob("*.c")]
-    return build.build("clang") and build.run(
-        ["run-clang-tidy", "-quiet", f"-j{build.jobs()}", "-p", str(build.folder("clang")), *sources])
+    if not build.build("clang"):
+        return False
+    sources = [str(path) for path in sorted((build.ROOT / "src").rglob("*.c"))]
+    done = subprocess.run(["run-clang-tidy", "-quiet", f"-j{build.jobs()}", "-p", str(build.folder("clang")), *sources],
+                          cwd=build.ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, errors="replace")
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
+    found = sorted(set(re.findall(r"^.*: (?:error|warning): .*$", plain, re.M)))
+    if done.returncode != 0:
+        print("\n".join(found) or plain[-4000:])
+    return done.returncode == 0
 
 
 def cppcheck():

@@ -69,12 +69,8 @@ class Trouble(Exception):
 
 def run_directory():
     """Where the control socket lies. A socket's path has room for 107 bytes (unix(7))."""
-    if os.geteuid() == 0:
-        return "/run/polder"
     inside = DEV / "sockets"
-    if len(str(inside)) <= 80:
-        return str(inside)
-    return f"{os.environ.get('XDG_RUNTIME_DIR', f'/tmp/polder-{os.getuid()}')}/polder-dev"
+    return str(inside) if len(str(inside)) <= 80 else f"/tmp/polder-dev-{os.getuid()}"
 
 
 def check_ports():
@@ -111,7 +107,10 @@ class Children:
 
     def start(self, words, command):
         # A session of its own: Ctrl-C reaches this program, which ends the others in their order.
-        process = subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL, start_new_session=True)
+        try:
+            process = subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL, start_new_session=True)
+        except OSError as error:
+            raise Trouble(f"{words} cannot be started: {command[0]}: {error.strerror}") from error
         self.list.append((words, process))
         return process
 
@@ -170,8 +169,7 @@ def wait_for_gate(children, ca):
 def print_addresses():
     ca = (DEV / "tls/ca.pem").relative_to(build.ROOT)
     client = (DEV / "tls/client").relative_to(build.ROOT)
-    polder = "build/release/src/cli/polder"
-    option = "" if os.geteuid() == 0 else f" --run-directory {run_directory()}"
+    polder = "build/release/src/cli/polder --config run/dev/polder.yaml"
     print(f"""
 Polder serves two clusters:
     noord   https://localhost:{HTTPS}   https://noord.localhost:{HTTPS}
@@ -183,9 +181,9 @@ Try, in another terminal in this folder:
     curl --cacert {ca} --resolve zuid.localhost:{HTTPS}:127.0.0.1 https://zuid.localhost:{HTTPS}/echo
     curl --cacert {ca} --cert {client}.pem --key {client}.key https://localhost:{HTTPS}/echo
     h2load -n 10000 -c 8 -m 8 https://localhost:{HTTPS}/
-    {polder}{option} status
-    {polder}{option} top
-    edit run/dev/polder.yaml, then: {polder}{option} reload
+    {polder} status
+    {polder} top
+    edit run/dev/polder.yaml, then: {polder} reload
 A browser warns about the certificate until it trusts {ca}, which vouches for localhost only.
 The access log is run/dev/access.jsonl. Ctrl-C ends all of it.
 """, flush=True)
@@ -201,7 +199,7 @@ def serve(children):
     check_ports()
     for folder in (DEV, DEV / "state"):
         folder.mkdir(parents=True, exist_ok=True)
-    os.makedirs(run_directory(), mode=0o755, exist_ok=True)
+    os.makedirs(run_directory(), mode=0o700, exist_ok=True)
     say_what_is_off()
     ca = certificates.make_all(DEV / "tls", {name: names for name, (_, _, names) in CLUSTERS.items()})
     for name, (port, _, _) in CLUSTERS.items():

@@ -49,6 +49,7 @@ class Parts:
 
     def test(self, words, variant, suites, factor):
         count = self.time(words, lambda: run_tests(variant, suites, factor))
+        count.failures = [f"{variant}: {failure}" for failure in count.failures]
         self.total.add(count)
         print(f"   {count}", flush=True)
         if count.ran == 0:

@@ -1,4 +1,4 @@
-"""Counts what a `meson test` run did: cmocka cases, pytest cases, and one for every other program."""
+"""Counts what a `meson test` run did: cmocka cases, TAP lines, pytest cases, and one for every other program."""
 import json
 import re
 import xml.etree.ElementTree as ElementTree
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 CMOCKA_RAN = re.compile(r"^\[==========\] Running (\d+) test\(s\)", re.M)
 CMOCKA_OUTCOME = re.compile(r"^\[  (PASSED|FAILED|SKIPPED) +\] (\d+) test\(s\)", re.M)
+TAP_LINE = re.compile(r"^(not )?ok\b[^#\n]*(#\s*skip)?", re.M | re.I)
 BAD = {"FAIL", "ERROR", "TIMEOUT", "INTERRUPT", "UNEXPECTEDPASS"}
 
 
@@ -52,6 +53,18 @@ def count_cmocka(text):
     return Count(outcomes["PASSED"], outcomes["FAILED"], outcomes["SKIPPED"])
 
 
+def count_tap(text):
+    count = Count()
+    for is_not, is_skip in TAP_LINE.findall(text):
+        if is_skip:
+            count.skipped += 1
+        elif is_not:
+            count.failed += 1
+        else:
+            count.passed += 1
+    return count
+
+
 def count_one(test, junit_folder):
     """One row of testlog.json. A program that failed counts as at least one failure, whatever it printed."""
     text = test.get("stdout", "") + "\n" + test.get("stderr", "")
@@ -61,6 +74,8 @@ def count_one(test, junit_folder):
         count = count_junit(junit)
     elif CMOCKA_RAN.search(text):
         count = count_cmocka(text)
+    elif TAP_LINE.search(test.get("stdout", "")):
+        count = count_tap(test["stdout"])
     elif test["result"] == "SKIP":
         count = Count(skipped=1)
     else:

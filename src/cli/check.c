@@ -148,7 +148,7 @@ static void write_text(const struct check *c, struct buf *out, bool color)
     if (!is_fine(c))
         return;
     print_safe(out, c->path);
-    buf_printf(out, ": can be used (%u listeners, %u clusters, %u upstreams, %u certificates)\n",
+    buf_printf(out, ": can be used (listeners %u, clusters %u, upstreams %u, certificates %u)\n",
                c->config->listener_count, c->config->cluster_count, c->config->upstream_count,
                c->config->certificate_count);
 }

@@ -79,6 +79,7 @@ void table_begin(struct table *, struct arena *, const char *const heads[]);
 void table_text(struct table *, struct str);
 [[gnu::format(printf, 2, 3)]] void table_printf(struct table *, const char *format, ...);
 void table_print(const struct table *, struct buf *, bool color);
+void table_role(struct table *, struct str role, uint64_t slot); /* "worker 0", "signer" */
 /* The text with everything a terminal would obey replaced by '?': what names and messages hold came from
  * others. */
 void print_safe(struct buf *, struct str);
@@ -88,8 +89,5 @@ void print_duration_us(struct buf *, uint64_t us); /* "850us", "12.3ms", "4.56s"
 void print_duration_s(struct buf *, uint64_t s);   /* "4d 3h" */
 void print_bytes(struct buf *, uint64_t bytes);    /* "12.3 MB" */
 void print_count(struct buf *, uint64_t n);        /* "12,345" */
-
-/* The section COMMANDS of polder(1), in mdoc. */
-void commands_reference_write(struct buf *);
 
 #endif

@@ -215,6 +215,8 @@ enum exit_status gate_ask_document(const struct cli *cli, const char *command, u
     struct str error = document_text(ret, 0, "error");
     if (error.n == 0)
         return EXIT_FINE;
+    while (error.n && error.p[error.n - 1] == '\n')
+        error.n--;
     if (!is_quiet)
         cli_complain("%.*s", STR_ARG(error));
     document_close(ret);

@@ -112,13 +112,6 @@ enum exit_status command_help(const struct cli *cli)
     return cli_print(buf_text(&out)) ? EXIT_FINE : EXIT_BROKEN;
 }
 
-void commands_reference_write(struct buf *out)
-{
-    for (unsigned i = 0; i < COMMAND_COUNT; i++)
-        buf_printf(out, ".It Cm %s%s%s\n%s\n%s%s", commands[i].name, *commands[i].arguments ? " Ar " : "",
-                   commands[i].arguments, commands[i].help, commands[i].more, *commands[i].more ? "\n" : "");
-}
-
 enum exit_status command_version(const struct cli *cli)
 {
     struct str text =

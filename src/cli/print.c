@@ -63,10 +63,9 @@ void table_printf(struct table *t, const char *format, ...)
     char text[256];
     va_list args;
     va_start(args, format);
-    int n = vsnprintf(text, sizeof text, format, args);
+    vsnprintf(text, sizeof text, format, args); /* cut where it is too long */
     va_end(args);
-    size_t length = n < 0 ? 0 : (size_t)n;
-    table_text(t, (struct str){text, length < sizeof text ? length : sizeof text - 1});
+    table_text(t, str_of(text));
 }
 
 void table_begin(struct table *t, struct arena *arena, const char *const heads[])
@@ -78,6 +77,14 @@ void table_begin(struct table *t, struct arena *arena, const char *const heads[]
         t->is_number[i] = heads[i][0] == '>';
         table_text(t, str_of(heads[i] + t->is_number[i]));
     }
+}
+
+void table_role(struct table *t, struct str role, uint64_t slot)
+{
+    if (str_eq(role, STR("worker")) || str_eq(role, STR("dialer")))
+        table_printf(t, "%.*s %llu", STR_ARG(role), (unsigned long long)slot);
+    else
+        table_text(t, role);
 }
 
 static void print_cell(struct buf *out, struct str text, size_t width, bool is_number, bool is_last)

@@ -101,11 +101,7 @@ static void print_roles(struct page *p)
     uint32_t count, role = document_list(d, 0, "roles", &count);
     table_begin(&t, d->arena, heads);
     for (; count > 0; count--, role = json_next(&d->tape, role)) {
-        struct str name = document_text(d, role, "role");
-        if (str_eq(name, STR("worker")))
-            table_printf(&t, "worker %llu", (unsigned long long)document_number(d, role, "slot"));
-        else
-            table_text(&t, name);
+        table_role(&t, document_text(d, role, "role"), document_number(d, role, "slot"));
         table_printf(&t, "%llu", (unsigned long long)document_number(d, role, "pid"));
         table_text(&t, document_text(d, role, "state"));
         uptime_cell(&t, document_number(d, role, "uptime_s"));

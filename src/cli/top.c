@@ -156,10 +156,7 @@ static void print_roles(struct buf *out, const struct sample *before, const stru
         struct buf uptime = buf_over(memory, sizeof memory);
         const struct role_sample *r = &now->roles[i];
         uint64_t cpu = role_cpu_permille(sample_role(before, r), r, now->at_us - before->at_us);
-        if (str_eq(r->role, STR("worker")))
-            table_printf(&t, "worker %llu", (unsigned long long)r->slot);
-        else
-            table_text(&t, r->role);
+        table_role(&t, r->role, r->slot);
         table_printf(&t, "%llu", (unsigned long long)r->pid);
         table_printf(&t, "%llu.%llu", (unsigned long long)(cpu / 10), (unsigned long long)(cpu % 10));
         table_text(&t, r->state);

@@ -83,7 +83,7 @@ void read_certificates(struct reader *r, const struct config_key *key, const str
 {
     const struct config_certificate **to;
     struct many m;
-    if (!many_begin(r, key, node, base, sizeof *to, &m))
+    if (!many_begin(r, key, node, base, sizeof(void *), &m)) /* entries are pointers */
         return;
     to = m.entries;
     for (unsigned i = 0; i < m.count; i++, m.at = m.at->next)

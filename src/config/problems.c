@@ -4,38 +4,37 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { QUOTE_MAX = 60, NEAREST_MAX = 48 };
+enum { TEXT_MAX = 1024, QUOTE_MAX = 60, NEAREST_MAX = 48 };
 
-[[gnu::format(printf, 5, 0)]] static void add(struct problems *ps, struct place at, bool is_warning,
-                                              struct str hint, const char *format, va_list args)
+static void add(struct problems *ps, struct place at, bool is_warning, struct str hint, const char *text)
 {
-    char text[1024];
     if (!is_warning)
         ps->error_count++;
-    if (ps->count == PROBLEMS_MAX) {
+    if (ps->count == PROBLEMS_MAX)
         ps->unlisted_count++;
-        return;
-    }
-    int n = vsnprintf(text, sizeof text, format, args);
-    size_t len = n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
-    ps->list[ps->count++] = (struct config_problem){at.line, at.column, is_warning,
-                                                    arena_copy(ps->arena, (struct str){text, len}), hint};
+    else
+        ps->list[ps->count++] = (struct config_problem){at.line, at.column, is_warning,
+                                                        arena_copy(ps->arena, str_of(text)), hint};
 }
 
 void problem_error(struct problems *ps, struct place at, struct str hint, const char *format, ...)
 {
+    char text[TEXT_MAX] = ""; /* what is longer is cut */
     va_list args;
     va_start(args, format);
-    add(ps, at, false, hint, format, args);
+    (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    add(ps, at, false, hint, text);
 }
 
 void problem_warn(struct problems *ps, struct place at, struct str hint, const char *format, ...)
 {
+    char text[TEXT_MAX] = "";
     va_list args;
     va_start(args, format);
-    add(ps, at, true, hint, format, args);
+    (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    add(ps, at, true, hint, text);
 }
 
 const char *problem_quote(struct problems *ps, struct str text)

@@ -12,7 +12,10 @@ static void write_text(struct buf *b, const char *z)
             BUF_LIT(b, "\\e");
         else if (*z == '-')
             BUF_LIT(b, "\\-");
-        else
+        else if (z[0] == '.' && z[1] == ' ') { /* mdoc: a new sentence on a new line */
+            BUF_LIT(b, ".\n");
+            z++;
+        } else
             buf_char(b, *z);
     }
 }
@@ -89,7 +92,7 @@ void config_reference_write(struct buf *b)
                ".Dd November 21, 2026\n.Dt POLDER.YAML 5\n.Os\n"
                ".Sh NAME\n.Nm polder.yaml\n.Nd configuration of the polder access gateway\n"
                ".Sh DESCRIPTION\n"
-               "The gate reads one YAML file. Relative paths in it are taken from the folder it lies in.\n"
+               "The gate reads one YAML file.\nRelative paths in it are taken from the folder it lies in.\n"
                ".Xr polder 1\ncan check a file and tells every mistake with its place in one run.\n"
                "A reload takes the whole file or nothing of it.\n.Pp\n"
                "Sizes are numbers of bytes, or end in k, m or g, in steps of 1024.\n"

@@ -35,14 +35,14 @@ static const struct config_key keys[] = {
 #define CHOICE(...)
 #define SECTION(...)
 #define KEY(section, name, kind, where, standard, min, max, of, example, help)                               \
-    {SECTION_##section, name, KIND_##kind, where, standard, min, max, of, example, help},
+    {SECTION_##section, KIND_##kind, name, where, standard, min, max, example, help, of},
 #include "config/keys.def"
 };
 
 static const struct config_choice choices[] = {
 #define KEY(...)
 #define SECTION(...)
-#define CHOICE(set, word, value) {CHOICES_##set, word, value},
+#define CHOICE(set, word, value) {word, CHOICES_##set, value},
 #include "config/keys.def"
 };
 

@@ -64,18 +64,18 @@ struct config_where {
 
 struct config_key {
     enum config_section_id section;
-    const char *name;
     enum config_kind kind;
+    const char *name;
     struct config_where where;
     const char *standard; /* the default as written; NULL: none; config_required: the key must be there */
     uint64_t min, max;
-    unsigned of; /* enum config_section_id or config_choices_id */
     const char *example, *help;
+    unsigned of; /* enum config_section_id or config_choices_id */
 };
 
 struct config_choice {
-    enum config_choices_id set;
     const char *word;
+    enum config_choices_id set;
     unsigned value;
 };
 

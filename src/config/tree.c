@@ -33,6 +33,32 @@ static struct place place_of(struct fy_token *token, struct place otherwise)
     return (struct place){(unsigned)mark->line + 1, (unsigned)mark->column + 1};
 }
 
+/* Adds up the token's text, chunk by chunk, and copies it when there is somewhere to. fy_token_get_text of
+ * libfyaml 0.7.12 would do, but leaks on a long run of quotes. */
+static size_t walk_text(struct fy_token *token, char *to)
+{
+    struct fy_token_iter *iter = fy_token_iter_create(token);
+    const struct fy_iter_chunk *chunk = NULL;
+    size_t n = 0;
+    while (iter && (chunk = fy_token_iter_chunk_next(iter, chunk, NULL))) {
+        if (to && chunk->len)
+            memcpy(to + n, chunk->str, chunk->len);
+        n += chunk->len;
+    }
+    if (iter)
+        fy_token_iter_destroy(iter);
+    return n;
+}
+
+static struct str text_of(struct arena *arena, struct fy_token *token)
+{
+    size_t n = token ? walk_text(token, NULL) : 0;
+    char *text = n ? arena_bytes(arena, n) : NULL;
+    if (!text || walk_text(token, text) != n)
+        return STR_NONE;
+    return (struct str){text, n};
+}
+
 /* ---- before libfyaml sees it */
 
 /* Length of the UTF-8 sequence at p (RFC 3629), 0: not one. */
@@ -134,16 +160,21 @@ static bool key_is_new(struct builder *b, const struct node *mapping)
     return true;
 }
 
+static struct fy_token *value_token(const struct fy_event *event)
+{
+    return event->type == FYET_SCALAR          ? event->scalar.value
+           : event->type == FYET_MAPPING_START ? event->mapping_start.mapping_start
+                                               : event->sequence_start.sequence_start;
+}
+
 static void take_key(struct builder *b, const struct node *mapping, struct fy_event *event)
 {
-    struct place at = place_of(event->scalar.value, mapping->at);
-    size_t n = 0;
-    const char *p = event->scalar.value ? fy_token_get_text(event->scalar.value, &n) : "";
-    if (event->type != FYET_SCALAR || !p || n == 0) {
+    struct place at = place_of(value_token(event), mapping->at);
+    b->key = event->type == FYET_SCALAR ? text_of(b->arena, event->scalar.value) : STR_NONE;
+    if (b->key.n == 0) {
         refuse(b, at, "write `key: value`", "a key is expected here");
         return;
     }
-    b->key = arena_copy(b->arena, (struct str){p, n});
     b->key_at = at;
     b->has_key = true;
     if (holds_controls(b, b->key, at))
@@ -196,14 +227,13 @@ static void open_collection(struct builder *b, enum node_type type, struct fy_to
 static void add_scalar(struct builder *b, struct fy_event *event)
 {
     struct fy_token *token = event->scalar.value;
-    size_t n = 0;
-    const char *p = token ? fy_token_get_text(token, &n) : NULL;
+    struct str text = text_of(b->arena, token);
     /* An empty value has no mark of its own worth pointing at. */
-    struct place at = n ? place_of(token, b->key_at) : b->has_key ? b->key_at : place_of(token, b->key_at);
+    struct place at = text.n || !b->has_key ? place_of(token, b->key_at) : b->key_at;
     struct node *node = add_node(b, NODE_SCALAR, at);
-    if (!node || holds_controls(b, (struct str){p, n}, at))
+    if (!node || holds_controls(b, text, at))
         return;
-    node->text = p ? arena_copy(b->arena, (struct str){p, n}) : STR_NONE;
+    node->text = text;
     node->is_quoted = token && fy_token_scalar_style(token) != FYSS_PLAIN;
 }
 
@@ -236,10 +266,9 @@ static void take_value(struct builder *b, struct fy_event *event)
         take_key(b, parent, event);
     else if (event->type == FYET_SCALAR)
         add_scalar(b, event);
-    else if (event->type == FYET_MAPPING_START)
-        open_collection(b, NODE_MAPPING, event->mapping_start.mapping_start);
     else
-        open_collection(b, NODE_SEQUENCE, event->sequence_start.sequence_start);
+        open_collection(b, event->type == FYET_MAPPING_START ? NODE_MAPPING : NODE_SEQUENCE,
+                        value_token(event));
 }
 
 static void take_event(struct builder *b, struct fy_event *event)

@@ -78,6 +78,24 @@ void master_tell_role(struct master *m, const struct child *c, struct str detail
         master_say("the observer does not listen");
 }
 
+static void tell_self(struct master *m)
+{
+    struct channel *to = observer_channel(m);
+    struct msg_role_state s = {.role = ROLE_MASTER, .pid = (uint32_t)getpid(), .state = m->stopping ? ROLE_RUN_DRAINING : ROLE_RUN_UP,
+                               .since_ms = (uint64_t)m->started_wall_ms};
+    if (to && msg_role_state_send(to, &s, -1) < 0)
+        master_say("the observer does not listen");
+}
+
+void master_tell_all(struct master *m)
+{
+    tell_self(m);
+    for (unsigned i = 0; i < CHILDREN_MAX; i++)
+        if (m->children[i].state != CHILD_NONE)
+            master_tell_role(m, &m->children[i], STR_NONE);
+    master_tell_config(m);
+}
+
 void master_tell_config(struct master *m)
 {
     struct channel *to = observer_channel(m);
@@ -94,11 +112,8 @@ void master_tell_config(struct master *m)
 
 void master_all_up(struct master *m)
 {
-    for (unsigned i = 0; i < CHILDREN_MAX; i++)
-        if (m->children[i].state != CHILD_NONE)
-            master_tell_role(m, &m->children[i], STR_NONE);
+    listening_place_control(m);
     notify_systemd("READY=1");
-    adopt_write_state(m);
     adopt_end_old_roles(m);
     if (!m->ready_said)
         master_say("ready (version %s, %u worker%s)", POLDER_VERSION, m->worker_count, m->worker_count == 1 ? "" : "s");
@@ -126,46 +141,71 @@ static void rotation_due(struct timer *t)
             msg_ticket_keys_send(m->children[i].channel, &keys, -1) < 0)
             master_say("worker %u did not get the new ticket keys", m->children[i].slot);
     explicit_bzero(&keys, sizeof keys);
-    timer_set(m->loop, t, loop_now_ms(m->loop) + m->current->config->gate.ticket_rotation_ms);
+    if (m->current) /* else the gate is about to end */
+        timer_set(m->loop, t, loop_now_ms(m->loop) + m->current->config->gate.ticket_rotation_ms);
 }
 
 /* ---- stopping */
 
+bool master_has_workers(const struct master *m)
+{
+    for (unsigned i = 0; i < CHILDREN_MAX; i++)
+        if (m->children[i].pid > 0 && m->children[i].role == ROLE_WORKER)
+            return true;
+    return false;
+}
+
+static bool has_processes(const struct master *m)
+{
+    for (unsigned i = 0; i < CHILDREN_MAX; i++)
+        if (m->children[i].pid > 0)
+            return true;
+    return m->ready_said && adopt_has_roles(m);
+}
+
 void master_child_ended(struct master *m)
 {
-    bool workers = false, any = false;
-    for (unsigned i = 0; i < CHILDREN_MAX; i++) {
-        any |= m->children[i].pid > 0;
-        workers |= m->children[i].pid > 0 && m->children[i].role == ROLE_WORKER;
-    }
     if (!m->stopping)
         return;
-    for (unsigned i = 0; i < CHILDREN_MAX && !workers; i++)
-        if (m->children[i].state != CHILD_STOPPING)
-            child_stop(&m->children[i], 0);
-    if (!any)
+    for (unsigned i = 0; i < CHILDREN_MAX && !master_has_workers(m); i++)
+        child_stop(&m->children[i], 0);
+    if (!has_processes(m))
         loop_stop(m->loop);
 }
 
+/* First the old workers of an upgrade, whose time is up like everybody's; then whoever does not come to an end. */
 static void stop_overdue(struct timer *t)
 {
     struct master *m = container_of(t, struct master, stop_timer);
+    adopt_kill(m);
+    if (!m->stop_overdue) {
+        m->stop_overdue = true;
+        timer_set(m->loop, t, loop_now_ms(m->loop) + KILL_AFTER_MS);
+        return;
+    }
     for (unsigned i = 0; i < CHILDREN_MAX; i++)
         if (m->children[i].pid > 0)
             kill(m->children[i].pid, SIGKILL);
 }
 
-/* Workers first; the roles that serve them when the last one is gone. */
+/* Workers first; the roles that serve them when the last one is gone. The second time everything ends at once. */
 void master_stop(struct master *m, uint32_t drain_timeout_ms)
 {
     bool again = m->stopping;
     m->stopping = true;
-    notify_systemd("STOPPING=1");
+    if (m->change)
+        change_fail(m, STR("the gate is being stopped"));
+    if (!again) {
+        notify_systemd("STOPPING=1");
+        tell_self(m);
+    }
     for (unsigned i = 0; i < CHILDREN_MAX; i++)
-        if (m->children[i].role == ROLE_WORKER || m->children[i].state == CHILD_WAITS)
+        if (m->children[i].role == ROLE_WORKER)
             child_stop(&m->children[i], drain_timeout_ms);
+    adopt_stop(m, again || (drain_timeout_ms && drain_timeout_ms <= TERM_DRAIN_MS));
+    m->stop_overdue |= again;
     if (again || drain_timeout_ms)
-        timer_set(m->loop, &m->stop_timer, loop_now_ms(m->loop) + (again ? 1 : drain_timeout_ms + KILL_AFTER_MS));
+        timer_set(m->loop, &m->stop_timer, loop_now_ms(m->loop) + (again ? 1 : drain_timeout_ms));
     master_child_ended(m);
 }
 
@@ -175,14 +215,13 @@ static void signal_came(void *self, int number)
     struct str error;
     switch (number) {
     case SIGHUP:
-        if (m->current) {
+        if (m->current && !m->stopping)
             listening_reopen_logs(m);
-            notify_systemd("RELOADING=1");
+        if (m->current)
             change_begin(m, 0);
-        }
         break;
     case SIGUSR2:
-        if (m->current && !m->change && !adopt_upgrade(m, &error))
+        if (m->current && !adopt_upgrade(m, &error))
             master_say("%.*s", STR_ARG(error));
         break;
     case SIGTERM:
@@ -199,36 +238,31 @@ static void signal_came(void *self, int number)
 
 /* ---- start */
 
-static struct child *add_child(struct master *m, unsigned at, enum role role, unsigned slot)
+struct child *master_add_child(struct master *m, enum role role, unsigned slot)
 {
-    struct child *c = &m->children[at];
-    *c = (struct child){.master = m, .role = role, .slot = slot, .state = CHILD_WAITS, .exited.fd = -1};
-    timer_init(&c->restart, NULL);
-    return c;
-}
-
-static bool has_names(const struct config *config)
-{
-    for (unsigned u = 0; u < config->upstream_count; u++)
-        for (unsigned e = 0; e < config->upstreams[u].endpoint_count; e++)
-            if (config->upstreams[u].endpoints[e].is_name)
-                return true;
-    return false;
+    for (unsigned i = 0; i < CHILDREN_MAX; i++) {
+        struct child *c = &m->children[i];
+        if (c->state != CHILD_NONE)
+            continue;
+        *c = (struct child){.master = m, .role = role, .slot = slot, .state = CHILD_WAITS, .exited.fd = -1};
+        timer_init(&c->restart, NULL);
+        return c;
+    }
+    return NULL;
 }
 
 static void start_children(struct master *m, const struct config *config)
 {
-    unsigned n = 0;
-    add_child(m, n++, ROLE_SIGNER, 0);
-    add_child(m, n++, ROLE_DIALER, 0);
-    if (has_names(config))
-        add_child(m, n++, ROLE_DIALER, 1);
-    add_child(m, n++, ROLE_OBSERVER, 0);
-    add_child(m, n++, ROLE_FILTER, 0);
+    static const enum role singles[] = {ROLE_SIGNER, ROLE_DIALER, ROLE_OBSERVER, ROLE_FILTER};
+    for (unsigned i = 0; i < sizeof singles / sizeof *singles; i++)
+        master_add_child(m, singles[i], 0);
+    if (config_has_names(config) && !master_child(m, ROLE_DIALER, 1))
+        master_add_child(m, ROLE_DIALER, 1);
     for (unsigned slot = 0; slot < m->worker_count; slot++)
-        add_child(m, n++, ROLE_WORKER, slot);
-    for (unsigned i = 0; i < n; i++)
-        child_start(&m->children[i]);
+        master_add_child(m, ROLE_WORKER, slot);
+    for (unsigned i = 0; i < CHILDREN_MAX; i++)
+        if (m->children[i].state == CHILD_WAITS)
+            child_start(&m->children[i]);
 }
 
 static bool make_shared(struct master *m)
@@ -252,40 +286,53 @@ static void raise_limits(void)
     }
 }
 
-static bool open_everything(struct master *m, const struct config *config)
+unsigned master_workers_of(const struct config *config)
+{
+    return config->gate.workers < WORKERS_MAX ? config->gate.workers : WORKERS_MAX;
+}
+
+/* The control socket last: a start that fails before it leaves an older gate's alone. */
+static bool open_everything(struct master *m, struct loaded_config *l, char *ret_why, size_t cap)
+{
+    const struct config_gate *g = &l->config->gate;
+    if (!adopt_lock(m, g, ret_why, cap))
+        return false;
+    adopt_read_state(m);
+    return listening_open(m, l->config, ret_why, cap) && listening_open_management(m, g, ret_why, cap) &&
+           listening_open_logs(l, NULL, ret_why, cap) && listening_open_control(m, g, ret_why, cap);
+}
+
+static bool make_parts(struct master *m, const struct config *config)
 {
     static const int caught[] = {SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGUSR2, SIGCHLD, 0};
-    char why[1024] = "out of memory";
     m->loop = loop_new();
     m->signals = m->loop ? signals_new(m->loop, caught, signal_came, m) : NULL;
-    m->worker_count = config->gate.workers < WORKERS_MAX ? config->gate.workers : WORKERS_MAX;
-    struct buf path = buf_over(m->control_path, sizeof m->control_path - 1);
-    buf_str(&path, config->gate.run_directory);
-    BUF_LIT(&path, "/control.sock");
-    m->control_path[path.n] = '\0';
-    timer_init(&m->change_timer, NULL);
+    m->started_wall_ms = m->loop ? loop_wall_us(m->loop) / 1000 : 0;
+    m->worker_count = master_workers_of(config);
+    timer_init(&m->change_timer, change_timed_out);
     timer_init(&m->ticket_timer, rotation_due);
     timer_init(&m->stop_timer, stop_overdue);
     rotate_ticket_keys(m);
-    if (!m->signals || !make_shared(m) || !adopt_read_state(m, why, sizeof why) ||
-        !listening_open_services(m, config, why, sizeof why) || !listening_open(m, config, why, sizeof why)) {
-        master_say("cannot start: %s", why);
-        return false;
-    }
-    return true;
+    return m->signals && make_shared(m);
 }
 
 static int run(struct master *m, struct loaded_config *first)
 {
+    char why[1024] = "out of memory";
     raise_limits();
-    if (!open_everything(m, first->config))
+    if (geteuid() != 0)
+        master_say("not started as root: the roles run as this user, and what only root can raise around them is missing "
+                   "(`polder status` lists it)");
+    if (!make_parts(m, first->config) || !open_everything(m, first, why, sizeof why)) {
+        master_say("cannot start: %s", why);
         return 1;
+    }
+    listening_take_logs(m, first);
+    change_start(m, first);
     start_children(m, first->config);
     timer_set(m->loop, &m->ticket_timer, loop_now_ms(m->loop) + first->config->gate.ticket_rotation_ms);
-    loaded_config_free(first); /* it was read to know what to open; the roles get what change_begin reads */
     int error = loop_run(m->loop);
-    if (m->control_path[0])
-        unlink(m->control_path);
+    adopt_leave(m);
     return error < 0 ? 1 : m->exit_status;
 }
 
@@ -301,7 +348,7 @@ static int master_main(int argc, char **argv)
 {
     static struct master m;
     bool check = false;
-    m = (struct master){.argv = argv, .config_path = "/etc/polder/polder.yaml", .control_fd = -1, .management_fd = -1,
+    m = (struct master){.argv = argv, .config_path = "/etc/polder/polder.yaml", .lock_fd = -1, .control_fd = -1, .management_fd = -1,
                         .access_log_fd = -1, .event_log_fd = -1, .shared_fd = -1, .next_generation = 1};
     for (int i = 1; i < argc; i++) {
         struct str arg = str_of(argv[i]);

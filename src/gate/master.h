@@ -10,9 +10,11 @@
  *      \________________________________ any failure, or 30 s ____________________________/--> aborted, old one in force
  *
  * Invariants:
- *  1. master.config is what every running role has committed, or is being brought up to (catch_up).
- *  2. At most one change is under way; a role that dies during one aborts it.
- *  3. A listening socket is closed only after no committed configuration uses it. */
+ *  1. master.current is what every role that is up has committed, or is being brought up to (child_bring_on).
+ *  2. At most one change is under way. A role that dies after it was handed the new configuration aborts it; one that is
+ *     being started again is waited for, and brought up to the one in force first.
+ *  3. A role is connected to others only once it has a configuration: what they ask, it can answer.
+ *  4. A listening socket is closed only after no committed configuration uses it. */
 #ifndef POLDER_GATE_MASTER_H
 #define POLDER_GATE_MASTER_H
 
@@ -36,11 +38,13 @@ struct child {
     enum child_state state;
     pid_t pid;
     uint32_t restarts, walls;
-    uint64_t started_ms;  /* monotonic */
+    unsigned quick_deaths; /* in a row */
+    uint64_t started_ms;   /* monotonic */
     int64_t since_wall_ms;
     uint64_t generation;  /* committed in it; 0: none yet */
-    bool prepared;        /* for the change under way, or for its catching up */
-    unsigned keys_loaded; /* signer: of the certificates it is being given */
+    uint64_t offered;     /* handed to it and not yet answered; 0: none */
+    uint64_t prepared;    /* the newest that it can use */
+    unsigned keys_loaded; /* signer: of those offered */
 };
 
 struct listening {
@@ -58,6 +62,8 @@ struct loaded_config {
     struct str yaml;
     int bundle_fd;
     struct str warnings;
+    struct addr *resolved;             /* by endpoint, of names; port 0: not yet */
+    int access_log_fd, event_log_fd;   /* opened because they are others than before; -1: unchanged */
 };
 
 enum change_stage { CHANGE_NONE, CHANGE_KEYS, CHANGE_PREPARING };
@@ -76,13 +82,14 @@ struct master {
     struct timer change_timer, ticket_timer, stop_timer;
     uint64_t order_id; /* who asked for the change; 0: nobody, or a signal */
     uint64_t next_generation;
-    int64_t config_since_wall_ms;
+    int64_t config_since_wall_ms, started_wall_ms;
     char config_error[4096]; /* why the newest configuration is not in force */
 
     struct listening *listening;
     unsigned listening_count, listening_room;
-    int control_fd, management_fd, access_log_fd, event_log_fd;
-    char control_path[108];
+    int lock_fd, control_fd, management_fd, access_log_fd, event_log_fd;
+    char run_directory[96];
+    bool control_in_place; /* the control socket has its final name */
 
     int shared_fd;
     size_t shared_size;
@@ -90,7 +97,7 @@ struct master {
     uint8_t ticket_keys[TICKET_KEYS * TICKET_KEY_BYTES];
     unsigned ticket_key_count;
 
-    bool stopping, ready_said;
+    bool stopping, stop_overdue, ready_said;
     int exit_status;
     struct adopted *adopted; /* roles of an older master, ended once ours are up */
 };
@@ -101,25 +108,32 @@ struct child *master_child(struct master *, enum role, unsigned slot);  /* NULL:
 void master_order_done(struct master *, uint64_t order_id, bool ok, struct str text);
 void master_tell_role(struct master *, const struct child *, struct str detail); /* to the observer */
 void master_tell_config(struct master *);
+void master_tell_all(struct master *);
 void master_all_up(struct master *); /* a change was committed: first time, say ready and end the adopted */
 void master_stop(struct master *, uint32_t drain_timeout_ms);
 void master_child_ended(struct master *); /* one process less */
+bool master_has_workers(const struct master *);
+struct child *master_add_child(struct master *, enum role, unsigned slot); /* CHILD_WAITS */
+unsigned master_workers_of(const struct config *);
 
 /* ---- master_child.c */
 void child_start(struct child *);
 void child_stop(struct child *, uint32_t drain_timeout_ms);
-void child_catch_up(struct child *); /* a role that came up while a configuration is in force */
 bool child_needs_config(const struct child *);
-void children_connect(struct master *, struct child *); /* channels between a worker and signer and dialer */
+void child_bring_on(struct child *); /* hands it the next configuration it lacks, if it is ready for one */
+void child_commit(struct child *, const struct loaded_config *);
 
 /* ---- master_change.c */
 struct loaded_config *loaded_config_new(const char *path, struct str *ret_problems, struct arena *problems);
 void loaded_config_free(struct loaded_config *);
-bool change_begin(struct master *, uint64_t order_id); /* false: refused at once; the reason is in config_error */
+bool config_has_names(const struct config *);
+void change_timed_out(struct timer *);
+bool change_begin(struct master *, uint64_t order_id);             /* false: refused; the reason is in config_error */
+void change_start(struct master *, struct loaded_config *take);    /* of one that was read, with its sockets open */
+bool change_wants(const struct master *, const struct child *);    /* it takes part at this stage */
+void change_step(struct master *);                                 /* a role has answered */
 void change_fail(struct master *, struct str why);
-bool change_key_loaded(struct master *, struct child *, const struct msg_key_loaded *);
-bool change_prepared(struct master *, struct child *, const struct msg_prepared *);
-bool send_keys(struct child *signer, const struct loaded_config *);
+bool send_keys(struct child *signer, const struct loaded_config *, char *ret_why, size_t cap);
 bool send_configuration(struct child *, const struct loaded_config *); /* prepare, and listeners */
 bool key_fits(const struct loaded_config *, const struct msg_key_loaded *, char *ret_why, size_t cap);
 
@@ -128,13 +142,22 @@ bool listening_open(struct master *, const struct config *, char *ret_why, size_
 void listening_close_unused(struct master *, const struct config *);
 int listening_find(const struct master *, const struct addr *, unsigned slot); /* fd, or -1 */
 bool listening_add(struct master *, const struct addr *, unsigned slot, int fd);
-bool listening_open_services(struct master *, const struct config *, char *ret_why, size_t cap); /* control, management, logs */
+bool listening_open_management(struct master *, const struct config_gate *, char *ret_why, size_t cap);
+bool listening_open_control(struct master *, const struct config_gate *, char *ret_why, size_t cap);
+void listening_place_control(struct master *); /* gives the control socket its name, in place of an older gate's */
+bool listening_open_logs(struct loaded_config *, const struct config_gate *before, char *ret_why, size_t cap);
+void listening_take_logs(struct master *, struct loaded_config *); /* those it opened are the master's from now on */
 void listening_reopen_logs(struct master *);
 
 /* ---- master_adopt.c */
-void adopt_write_state(struct master *);            /* run_directory/gate.state: for whoever comes after us */
-bool adopt_read_state(struct master *, char *ret_why, size_t cap); /* false: another gate is running with this directory */
+bool adopt_lock(struct master *, const struct config_gate *, char *ret_why, size_t cap); /* false: another gate runs here */
+void adopt_write_state(struct master *); /* run_directory/gate.state: for whoever comes after us */
+void adopt_read_state(struct master *);  /* who is there, and their listening sockets */
+bool adopt_has_roles(const struct master *);
 void adopt_end_old_roles(struct master *);
+void adopt_stop(struct master *, bool soon); /* we end, and so do they */
+void adopt_kill(struct master *);
+void adopt_leave(struct master *);           /* at our end: the state that the next master finds */
 bool adopt_upgrade(struct master *, struct str *ret_error); /* executes the binary anew in this process; returns only on failure */
 
 /* ---- notify.c: sd_notify(3), without the library */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@ enum { CONFIG_BYTES_MAX = 4 << 20, PROBLEMS_TEXT = 256 * 1024, CHANGE_TIMEOUT_MS
 static struct str read_file(const char *path, struct str *ret_error)
 {
     struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not hold the master up */
     if (fd < 0 || fstat(fd, &st) < 0 || st.st_size > CONFIG_BYTES_MAX || !S_ISREG(st.st_mode)) {
         *ret_error = fd < 0                            ? str_of(strerror(errno))
                      : st.st_size > CONFIG_BYTES_MAX ? STR("it is larger than 4 MiB")
@@ -83,7 +84,7 @@ struct loaded_config *loaded_config_new(const char *path, struct str *ret_proble
     *ret_problems = STR("out of memory\n");
     if (!l || !text.p)
         goto failed;
-    l->bundle_fd = -1;
+    l->bundle_fd = l->access_log_fd = l->event_log_fd = -1;
     l->yaml = read_file(path, &error);
     if (!l->yaml.p) {
         buf_printf(&text, "%s: the configuration cannot be used: %.*s\n", path, STR_ARG(error));
@@ -102,7 +103,8 @@ struct loaded_config *loaded_config_new(const char *path, struct str *ret_proble
     if (!l->config || !check_certificates(l->config, &text, &warnings, l->arena))
         goto failed;
     *ret_problems = STR("out of memory\n");
-    if (!make_bundle(l))
+    l->resolved = calloc(l->config->endpoint_count + 1, sizeof *l->resolved);
+    if (!l->resolved || !make_bundle(l))
         goto failed;
     buf_str(&warnings, buf_text(&text));
     l->warnings = buf_text(&warnings);
@@ -118,8 +120,11 @@ void loaded_config_free(struct loaded_config *l)
 {
     if (!l)
         return;
-    if (l->bundle_fd >= 0)
-        close(l->bundle_fd);
+    const int fds[] = {l->bundle_fd, l->access_log_fd, l->event_log_fd};
+    for (unsigned i = 0; i < sizeof fds / sizeof *fds; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    free(l->resolved);
     config_free(l->config);
     config_disk_free(l->disk);
     arena_free(l->arena);
@@ -137,25 +142,36 @@ static bool uses_tls12(const struct config *config)
     return false;
 }
 
+static int open_key(const struct loaded_config *l, const struct config_certificate *c, char *ret_why, size_t cap)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    struct buf b = buf_over(path, sizeof path - 1), why = buf_over(ret_why, cap);
+    buf_str(&b, config_disk_resolve(l->disk, c->key_path));
+    path[b.n] = '\0';
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+        return fd;
+    buf_printf(&why, "the key file %s of certificate %.*s cannot be read: %s%c", path, STR_ARG(c->name),
+               fd < 0 ? strerror(errno) : "it is not a regular file", 0);
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
 /* The master opens the key files and never reads them. */
-bool send_keys(struct child *signer, const struct loaded_config *l)
+bool send_keys(struct child *signer, const struct loaded_config *l, char *ret_why, size_t cap)
 {
     struct msg_signer_limits limits = {.signatures_per_second = l->config->gate.signatures_per_second,
                                        .tls12 = uses_tls12(l->config)};
+    signer->keys_loaded = 0;
     if (!signer->channel || msg_signer_limits_send(signer->channel, &limits, -1) < 0)
         return false;
-    signer->keys_loaded = 0;
     for (unsigned i = 0; i < l->config->certificate_count; i++) {
         struct msg_load_key m = {.generation = l->generation, .index = (uint16_t)i};
-        char path[PATH_MAX];
-        struct buf b = buf_over(path, sizeof path - 1);
-        buf_str(&b, config_disk_resolve(l->disk, l->config->certificates[i].key_path));
-        path[b.n] = '\0';
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0) {
-            master_say("the key file %s cannot be opened: %s", path, strerror(errno));
+        int fd = open_key(l, &l->config->certificates[i], ret_why, cap);
+        if (fd < 0)
             return false;
-        }
         int error = msg_load_key_send(signer->channel, &m, fd);
         close(fd);
         if (error < 0)
@@ -178,7 +194,6 @@ static bool send_listeners(struct child *c, const struct loaded_config *l)
 bool send_configuration(struct child *c, const struct loaded_config *l)
 {
     struct msg_prepare m = {.generation = l->generation};
-    c->prepared = false;
     if (!c->channel || msg_prepare_send(c->channel, &m, l->bundle_fd) < 0)
         return false;
     return c->role != ROLE_WORKER || send_listeners(c, l);
@@ -188,8 +203,10 @@ bool key_fits(const struct loaded_config *l, const struct msg_key_loaded *k, cha
 {
     struct buf why = buf_over(ret_why, cap);
     uint8_t expected[32];
-    if (k->index >= l->config->certificate_count)
+    if (k->index >= l->config->certificate_count || k->public_sha256_len != sizeof expected) {
+        BUF_LIT(&why, "the signer's answer cannot be\0");
         return false;
+    }
     const struct config_certificate *c = &l->config->certificates[k->index];
     if (!k->ok) {
         buf_printf(&why, "the key of certificate %.*s (%.*s) cannot be used: %.*s%c", STR_ARG(c->name), STR_ARG(c->key_path),
@@ -203,9 +220,42 @@ bool key_fits(const struct loaded_config *l, const struct msg_key_loaded *k, cha
     return false;
 }
 
+/* ---- names */
+
+bool config_has_names(const struct config *config)
+{
+    for (unsigned u = 0; u < config->upstream_count; u++)
+        for (unsigned e = 0; e < config->upstreams[u].endpoint_count; e++)
+            if (config->upstreams[u].endpoints[e].is_name)
+                return true;
+    return false;
+}
+
+static struct addr resolved_before(const struct loaded_config *old, const struct config_endpoint *wanted)
+{
+    for (unsigned u = 0; u < old->config->upstream_count; u++) {
+        const struct config_upstream *up = &old->config->upstreams[u];
+        for (unsigned e = 0; e < up->endpoint_count; e++)
+            if (up->endpoints[e].port == wanted->port && str_eq(up->endpoints[e].host, wanted->host))
+                return old->resolved[up->first_endpoint + e];
+    }
+    return (struct addr){0};
+}
+
+/* What the names meant until now counts until they are looked up anew. */
+static void inherit_resolved(struct loaded_config *l, const struct loaded_config *old)
+{
+    for (unsigned u = 0; old && u < l->config->upstream_count; u++) {
+        const struct config_upstream *up = &l->config->upstreams[u];
+        for (unsigned e = 0; e < up->endpoint_count; e++)
+            if (up->endpoints[e].is_name)
+                l->resolved[up->first_endpoint + e] = resolved_before(old, &up->endpoints[e]);
+    }
+}
+
 /* ---- the transaction */
 
-static void change_timed_out(struct timer *t)
+void change_timed_out(struct timer *t)
 {
     change_fail(container_of(t, struct master, change_timer), STR("a role did not answer within 30 seconds"));
 }
@@ -233,151 +283,166 @@ static void keep_error(struct master *m, struct str why)
     m->config_error[b.n] = '\0';
 }
 
+/* Everything is as it was. */
+static void refuse(struct master *m, uint64_t order_id, struct str why)
+{
+    keep_error(m, why);
+    if (m->current)
+        listening_close_unused(m, m->current->config);
+    master_say("%s: %s", m->current ? "the new configuration was not taken over, the old one stays in force" : "cannot start",
+               m->config_error);
+    if (m->current)
+        notify_systemd("READY=1");
+    master_order_done(m, order_id, false, str_of(m->config_error));
+    master_tell_config(m);
+}
+
 bool change_begin(struct master *m, uint64_t order_id)
 {
-    struct arena *problems = arena_new(8 << 20);
-    struct str text = STR("out of memory");
-    char why[1024] = "";
-    if (m->change) {
-        arena_free(problems);
-        master_order_done(m, order_id, false, STR("another change of configuration is under way; try again in a moment"));
+    if (m->change || m->stopping) {
+        master_order_done(m, order_id, false, m->stopping ? STR("the gate is being stopped")
+                                              : STR("another change of configuration is under way; try again in a moment"));
         return false;
     }
+    struct arena *problems = arena_new(8 << 20);
+    struct str text = STR("out of memory");
+    char why[1024] = "out of memory";
+    notify_systemd("RELOADING=1");
     struct loaded_config *l = problems ? loaded_config_new(m->config_path, &text, problems) : NULL;
-    if (l && !listening_open(m, l->config, why, sizeof why)) {
+    if (l && (!listening_open(m, l->config, why, sizeof why) ||
+              !listening_open_logs(l, m->current ? &m->current->config->gate : NULL, why, sizeof why))) {
         text = str_of(why);
         loaded_config_free(l);
         l = NULL;
     }
-    if (!l) {
-        keep_error(m, text);
-        if (m->current)
-            listening_close_unused(m, m->current->config);
-        master_order_done(m, order_id, false, text);
-        master_say("the configuration was not taken over:\n%.*s", STR_ARG(text));
-        master_tell_config(m);
-        arena_free(problems);
-        return false;
-    }
+    if (!l)
+        refuse(m, order_id, text);
     arena_free(problems);
-    l->generation = m->next_generation++;
-    m->change = l;
-    m->order_id = order_id;
-    m->stage = CHANGE_KEYS;
-    claim_shared(m, l);
-    timer_init(&m->change_timer, change_timed_out);
-    timer_set(m->loop, &m->change_timer, loop_now_ms(m->loop) + CHANGE_TIMEOUT_MS);
-    struct child *signer = master_child(m, ROLE_SIGNER, 0);
-    if (!signer || !send_keys(signer, l)) {
-        change_fail(m, STR("a key file cannot be read, or the signer is not there"));
+    if (!l)
         return false;
-    }
-    if (l->config->certificate_count == 0)
-        change_key_loaded(m, signer, NULL);
+    m->order_id = order_id;
+    change_start(m, l);
     return true;
 }
 
-static void to_all(struct master *m, bool commit)
+void change_start(struct master *m, struct loaded_config *l)
+{
+    struct child *signer = master_child(m, ROLE_SIGNER, 0);
+    l->generation = m->next_generation++;
+    inherit_resolved(l, m->current);
+    m->change = l;
+    m->stage = CHANGE_KEYS;
+    claim_shared(m, l);
+    timer_set(m->loop, &m->change_timer, loop_now_ms(m->loop) + CHANGE_TIMEOUT_MS);
+    if (config_has_names(l->config) && !master_child(m, ROLE_DIALER, 1)) {
+        struct child *resolver = master_add_child(m, ROLE_DIALER, 1);
+        if (resolver)
+            child_start(resolver);
+    }
+    if (signer)
+        child_bring_on(signer);
+}
+
+static void give_up(struct master *m)
 {
     for (unsigned i = 0; i < CHILDREN_MAX; i++) {
         struct child *c = &m->children[i];
-        if (c->state != CHILD_UP || !c->channel)
-            continue;
-        struct msg_commit yes = {m->change->generation};
         struct msg_abort no = {m->change->generation};
-        int error = commit ? msg_commit_send(c->channel, &yes, -1) : msg_abort_send(c->channel, &no, -1);
-        if (error == 0 && commit)
-            c->generation = m->change->generation;
+        bool takes_part = c->offered == m->change->generation || c->prepared == m->change->generation;
+        if (c->state == CHILD_UP && takes_part && c->channel && msg_abort_send(c->channel, &no, -1) < 0)
+            kill(c->pid, SIGKILL);
     }
-}
-
-void change_fail(struct master *m, struct str why)
-{
-    if (!m->change)
-        return;
-    keep_error(m, why);
-    to_all(m, false);
     timer_clear(m->loop, &m->change_timer);
     loaded_config_free(m->change);
     m->change = NULL;
     m->stage = CHANGE_NONE;
-    if (m->current)
-        listening_close_unused(m, m->current->config);
-    master_say("the configuration was not taken over: %s", m->config_error);
-    notify_systemd("READY=1");
-    master_order_done(m, m->order_id, false, str_of(m->config_error));
-    master_tell_config(m);
+}
+
+void change_fail(struct master *m, struct str why)
+{
+    char text[sizeof m->config_error];
+    struct buf b = buf_over(text, sizeof text);
+    if (!m->change)
+        return;
+    buf_str(&b, str_take(why, sizeof text)); /* it may lie in what is freed now */
+    give_up(m);
+    refuse(m, m->order_id, buf_text(&b));
+    for (unsigned i = 0; m->current && i < CHILDREN_MAX; i++)
+        child_bring_on(&m->children[i]); /* who came up meanwhile */
     if (!m->current) {
         m->exit_status = 1;
         master_stop(m, 1);
     }
 }
 
-static int64_t wall_ms(const struct master *m)
+/* Keys that are read once, when the gate starts. */
+static struct str what_waits(const struct master *m, const struct config *old, struct buf *b)
 {
-    return loop_wall_us(m->loop) / 1000;
+    const struct config_gate *was = &old->gate, *is = &m->current->config->gate;
+    const struct {
+        const char *key;
+        bool differs;
+    } keys[] = {{"workers", m->worker_count != master_workers_of(m->current->config)},
+                {"user", !str_eq(was->user, is->user)},
+                {"run_directory", !str_eq(was->run_directory, is->run_directory)},
+                {"state_directory", !str_eq(was->state_directory, is->state_directory)},
+                {"management", !addr_eq(&was->management, &is->management)}};
+    BUF_LIT(b, "the configuration is in force");
+    const char *between = "; these count from the next restart: gate.";
+    for (unsigned i = 0; i < sizeof keys / sizeof *keys; i++) {
+        if (!keys[i].differs)
+            continue;
+        buf_printf(b, "%s%s", between, keys[i].key);
+        between = ", gate.";
+    }
+    return buf_text(b);
 }
 
 static void commit(struct master *m)
 {
+    char memory[512];
+    struct buf text = buf_over(memory, sizeof memory);
     struct loaded_config *old = m->current;
-    to_all(m, true);
     m->current = m->change;
     m->change = NULL;
     m->stage = CHANGE_NONE;
     m->config_error[0] = '\0';
-    m->config_since_wall_ms = wall_ms(m);
+    m->config_since_wall_ms = loop_wall_us(m->loop) / 1000;
     timer_clear(m->loop, &m->change_timer);
+    for (unsigned i = 0; i < CHILDREN_MAX; i++)
+        if (m->children[i].state == CHILD_UP && m->children[i].prepared == m->current->generation)
+            child_commit(&m->children[i], m->current);
+    listening_take_logs(m, m->current);
     listening_close_unused(m, m->current->config);
-    bool workers_differ = m->worker_count != m->current->config->gate.workers;
+    master_order_done(m, m->order_id, true, what_waits(m, old ? old->config : m->current->config, &text));
     loaded_config_free(old);
-    master_order_done(m, m->order_id, true,
-                      workers_differ ? STR("the configuration is in force; the new number of workers counts from the next upgrade or restart")
-                                     : STR("the configuration is in force"));
     master_tell_config(m);
     master_all_up(m);
 }
 
-static void prepare_all(struct master *m)
+bool change_wants(const struct master *m, const struct child *c)
 {
-    m->stage = CHANGE_PREPARING;
+    return m->stage == CHANGE_KEYS ? c->role == ROLE_SIGNER : child_needs_config(c);
+}
+
+static bool has_all(const struct master *m)
+{
     for (unsigned i = 0; i < CHILDREN_MAX; i++) {
-        struct child *c = &m->children[i];
-        if (child_needs_config(c) && c->state == CHILD_UP && !send_configuration(c, m->change)) {
-            change_fail(m, STR("a role could not be reached"));
-            return;
-        }
+        const struct child *c = &m->children[i];
+        bool is_there = c->state != CHILD_NONE && c->state != CHILD_STOPPING;
+        if (is_there && change_wants(m, c) && c->prepared != m->change->generation)
+            return false;
     }
-}
-
-bool change_key_loaded(struct master *m, struct child *signer, const struct msg_key_loaded *k)
-{
-    char why[1024];
-    if (!m->change || m->stage != CHANGE_KEYS || (k && k->generation != m->change->generation))
-        return true; /* of a change that was given up */
-    if (k && !key_fits(m->change, k, why, sizeof why)) {
-        change_fail(m, str_of(why));
-        return true;
-    }
-    if (k)
-        signer->keys_loaded++;
-    if (signer->keys_loaded == m->change->config->certificate_count)
-        prepare_all(m);
     return true;
 }
 
-bool change_prepared(struct master *m, struct child *c, const struct msg_prepared *p)
+void change_step(struct master *m)
 {
-    if (!m->change || m->stage != CHANGE_PREPARING || p->generation != m->change->generation)
-        return true;
-    if (!p->ok) {
-        change_fail(m, (struct str){(const char *)p->error, p->error_len});
-        return true;
+    if (m->stage == CHANGE_KEYS && has_all(m)) {
+        m->stage = CHANGE_PREPARING;
+        for (unsigned i = 0; i < CHILDREN_MAX && m->change; i++)
+            child_bring_on(&m->children[i]);
     }
-    c->prepared = true;
-    for (unsigned i = 0; i < CHILDREN_MAX; i++)
-        if (child_needs_config(&m->children[i]) && m->children[i].state == CHILD_UP && !m->children[i].prepared)
-            return true;
-    commit(m);
-    return true;
+    if (m->stage == CHANGE_PREPARING && has_all(m))
+        commit(m);
 }

@@ -6,8 +6,10 @@
 #include "sys/channel.h"
 #include "tls/context.h"
 
+#include <fcntl.h>
 #include <grp.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -88,7 +90,7 @@ static bool take_shared(struct observer *o, struct str bytes, int fd)
     shared_unmap(&o->shared);
     o->shared = shared;
     if (o->current)
-        observed_config_bind(o->current, &shared);
+        observed_config_bind(o->current, &shared, loop_now_ms(o->loop));
     o->seen_floods = shared_counter_sum(&shared, COUNTER_h2_floods_total);
     o->seen_refused = shared_counter_sum(&shared, COUNTER_connections_refused_total);
     o->seen_lost = shared_counter_sum(&shared, COUNTER_events_lost_total);
@@ -119,11 +121,12 @@ static bool take_commit(struct observer *o, struct str bytes)
     if (!msg_commit_decode(bytes, &m) || !o->prepared || o->prepared->generation != m.generation)
         return false;
     drain_rings(o); /* with the names that are still in force */
+    observer_watch(o);
     observed_config_free(o->previous);
     o->previous = o->current;
     o->current = o->prepared;
     o->prepared = NULL;
-    observed_config_bind(o->current, &o->shared);
+    observed_config_bind(o->current, &o->shared, loop_now_ms(o->loop));
     return true;
 }
 
@@ -217,6 +220,21 @@ static bool message_came(struct role_process *process, enum msg_number number, s
     }
 }
 
+/* Without a master it goes on to answer, and the first SIGTERM then comes from the next one, when that one's
+ * observer answers at the same addresses: this one goes on with the log of its own workers, until the second.
+ * An upgrade that succeeded looks just like that from here. */
+static void terminate(struct role_process *process)
+{
+    struct observer *o = container_of(process, struct observer, process);
+    if (process->master || o->is_succeeded) {
+        loop_stop(o->loop);
+        return;
+    }
+    o->is_succeeded = true;
+    server_succeeded(&o->control);
+    server_succeeded(&o->management);
+}
+
 bool observer_order(struct observer *o, enum order_kind kind, uint64_t *ret_id)
 {
     struct msg_order m = {.id = o->next_order + 1, .kind = (uint8_t)kind};
@@ -238,6 +256,42 @@ static gid_t group_of(struct str user)
     return group ? group->gr_gid : (gid_t)-1;
 }
 
+/* When a process started, in milliseconds since 1970: field 22 of /proc/PID/stat (proc(5)), ticks since boot.
+ */
+static uint64_t started_ms(pid_t pid, int64_t wall_us)
+{
+    char path[64], text[1024];
+    struct timespec since_boot;
+    struct buf name = buf_over(path, sizeof path);
+    buf_printf(&name, "/proc/%d/stat%c", (int)pid, 0);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text) : -1;
+    uint64_t ticks = 0, now_ms = (uint64_t)wall_us / 1000;
+    if (fd >= 0)
+        close(fd);
+    struct str rest = {text, n > 0 ? (size_t)n : 0};
+    for (ptrdiff_t at; (at = str_find_char(rest, ')')) >= 0;) /* the name may hold brackets: the last one */
+        rest = str_skip(rest, (size_t)at + 2);
+    for (unsigned field = 3; field < 22; field++)
+        str_cut(&rest, ' ');
+    clock_gettime(CLOCK_BOOTTIME, &since_boot);
+    if (!str_parse_u64(str_cut(&rest, ' '), &ticks))
+        return now_ms;
+    uint64_t boot_ms =
+        now_ms - ((uint64_t)since_boot.tv_sec * 1000 + (uint64_t)since_boot.tv_nsec / 1'000'000);
+    return boot_ms + ticks * 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
+}
+
+/* The one role that no message is about. */
+static void note_master(struct observer *o)
+{
+    pid_t master = getppid();
+    o->roles[o->role_count++] = (struct observed_role){.role = ROLE_MASTER,
+                                                       .run = ROLE_RUN_UP,
+                                                       .pid = (uint32_t)master,
+                                                       .since_ms = started_ms(master, loop_wall_us(o->loop))};
+}
+
 /* Runs before the sandbox is raised: whatever has to be looked up or opened. */
 static bool prepare(struct role_process *process)
 {
@@ -251,6 +305,7 @@ static bool prepare(struct role_process *process)
     o->config_error = buf_over(o->config_error_memory, sizeof o->config_error_memory);
     o->starter = getuid();
     o->group = group_of(process->start.user);
+    note_master(o);
     if (!log_out_init(&o->access_log, FD_ACCESS_LOG) || !log_out_init(&o->event_log, FD_EVENT_LOG))
         return false;
     server_init(&o->control, o, CLIENT_CONTROL, FD_CONTROL);
@@ -287,7 +342,7 @@ static void done(struct observer *o)
 int observer_main(int argc, char **argv)
 {
     static struct observer o;
-    o.process = (struct role_process){.role = ROLE_OBSERVER, .message = message_came};
+    o.process = (struct role_process){.role = ROLE_OBSERVER, .message = message_came, .terminate = terminate};
     if (!role_process_begin(&o.process, argc, argv, SANDBOX_OBSERVER, prepare))
         return 1;
     int error = run(&o);

@@ -62,8 +62,9 @@ struct observed_config *observed_config_new(int fd, uint64_t generation, const s
                                             struct arena *error_arena, struct str *ret_error);
 struct observed_config *observed_config_of(struct config *take, uint64_t generation, const struct shared *);
 void observed_config_free(struct observed_config *); /* NULL is fine */
-/* Looks the slots up again: when it comes into force, or the shared memory is another one. */
-void observed_config_bind(struct observed_config *, const struct shared *);
+/* Looks the slots up again, and takes the states of the endpoints as known: when it comes into force, or the
+ * shared memory is another one. */
+void observed_config_bind(struct observed_config *, const struct shared *, uint64_t now_ms);
 
 /* ---- access log lines: pure */
 struct access_names {
@@ -104,7 +105,7 @@ struct event_line {
 void event_line_write(struct buf *, const struct event_line *);
 
 /* ---- roles, as the master tells */
-enum { OBSERVED_ROLES_MAX = SHARED_WORKERS_MAX + ROLE_COUNT };
+enum { OBSERVED_ROLES_MAX = 2 * SHARED_WORKERS_MAX + ROLE_COUNT }; /* a dialer for each worker */
 
 struct observed_role {
     enum role role;
@@ -132,6 +133,8 @@ struct observer_server {
 void server_init(struct observer_server *, struct observer *, enum client_kind,
                  int fd); /* fd may be /dev/null */
 void server_done(struct observer_server *);
+/* Another observer serves now: accepts nobody any more, and answers who still waits for the master of old. */
+void server_succeeded(struct observer_server *);
 /* The answer of the master to an order given by a client of the control socket, if that one is still there.
  */
 void server_order_result(struct observer_server *, const struct msg_order_result *);
@@ -157,6 +160,7 @@ struct observer {
     struct timer drain_timer, watch_timer;
     uint64_t drain_interval_ms;
     uint64_t next_order;
+    bool is_succeeded; /* another observer serves; this one only logs */
     uint64_t seen_floods, seen_refused, seen_lost; /* counters at the last watch */
     uint64_t flood_reported_ms;
     struct buf scratch; /* answers are rendered here */

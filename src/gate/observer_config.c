@@ -42,7 +42,14 @@ static void set_endpoints(struct observed_config *o)
     }
 }
 
-void observed_config_bind(struct observed_config *o, const struct shared *shared)
+/* What was so before is no event. */
+static void note_state(struct observed_endpoint *e, const struct shared_endpoint *state, uint64_t now_ms)
+{
+    e->seen_health = atomic_load_explicit(&state->health, memory_order_relaxed);
+    e->seen_ejected = atomic_load_explicit(&state->ejected_until_ms, memory_order_relaxed) > now_ms;
+}
+
+void observed_config_bind(struct observed_config *o, const struct shared *shared, uint64_t now_ms)
 {
     for (unsigned i = 0; i < o->config->cluster_count; i++) {
         uint64_t key = shared_cluster_key(o->config->clusters[i].name);
@@ -52,6 +59,8 @@ void observed_config_bind(struct observed_config *o, const struct shared *shared
         struct observed_endpoint *e = &o->endpoints[i];
         uint64_t key = shared_endpoint_key(e->upstream->name, e->endpoint->host, e->endpoint->port);
         e->slot = shared->header ? shared_endpoint_find(shared, key) : SHARED_NO_SLOT;
+        if (e->slot != SHARED_NO_SLOT)
+            note_state(e, shared_endpoint(shared, e->slot), now_ms);
     }
 }
 
@@ -82,7 +91,7 @@ struct observed_config *observed_config_of(struct config *config, uint64_t gener
     }
     set_endpoints(o);
     set_certificates(o);
-    observed_config_bind(o, shared);
+    observed_config_bind(o, shared, 0);
     return o;
 }
 

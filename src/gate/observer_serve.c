@@ -30,7 +30,8 @@ struct observer_client {
     struct observer_server *server;
     uid_t uid;
     uint64_t order; /* waits for the master's answer to it; 0: none */
-    char *answer;   /* NULL: not yet */
+    enum order_kind kind;
+    char *answer; /* NULL: not yet */
     size_t answer_n, sent, question_n, scanned;
     char question[QUESTION_MAX];
 };
@@ -43,11 +44,6 @@ static void client_free(struct observer_client *c)
     c->server->client_count--;
     free(c->answer);
     free(c);
-}
-
-static void client_late(struct timer *t)
-{
-    client_free(container_of(t, struct observer_client, timer));
 }
 
 /* ---- answering. These may free the client: nothing touches it afterwards. */
@@ -117,12 +113,25 @@ static void command_order(struct observer_client *c, enum order_kind kind)
 {
     struct observer *o = c->server->observer;
     struct str name = order_kind_name(kind);
+    c->kind = kind;
     if (!observer_order(o, kind, &c->order)) {
         answer_json(c, STR("error"), STR("the master process cannot be reached; see the event log"));
         return;
     }
     observer_say(o, EVENT_order, "user %u ordered: %.*s", (unsigned)c->uid, STR_ARG(name));
     timer_set(o->loop, &c->timer, loop_now_ms(o->loop) + ORDER_TIMEOUT_MS);
+}
+
+/* Time is up: for its question, for the master's answer, or for taking ours. */
+static void client_late(struct timer *t)
+{
+    struct observer_client *c = container_of(t, struct observer_client, timer);
+    if (!c->order || c->answer) {
+        client_free(c);
+        return;
+    }
+    timer_set(c->server->observer->loop, t, loop_now_ms(c->server->observer->loop) + TIMEOUT_MS);
+    answer_json(c, STR("error"), STR("the master process did not answer in time; see the event log"));
 }
 
 static void command_run(struct observer_client *c, struct str command)
@@ -175,6 +184,25 @@ void server_order_result(struct observer_server *s, const struct msg_order_resul
     }
 }
 
+void server_succeeded(struct observer_server *s)
+{
+    struct list *next;
+    if (s->io.fd >= 0)
+        loop_close(s->observer->loop, &s->io);
+    s->io.fd = -1;
+    for (struct list *l = s->clients.next; l != &s->clients; l = next) {
+        struct observer_client *c = container_of(l, struct observer_client, node);
+        next = l->next; /* answering may free the client */
+        if (!c->order || c->answer)
+            continue;
+        if (c->kind == ORDER_UPGRADE)
+            answer_json(c, STR("ok"), STR("the new binary has taken over; the old processes finish what they have"));
+        else
+            answer_json(c, STR("error"),
+                        STR("the master process ended before it answered; see the event log"));
+    }
+}
+
 /* ---- who may: root, who started the gate, and the group of the gate's user (SO_PEERCRED, SO_PEERGROUPS in
  * unix(7)) */
 
@@ -214,7 +242,7 @@ static void answer_http(struct observer_client *c, uint16_t status, struct str t
     buf_printf(&head,
                "HTTP/1.1 %u %.*s\r\nContent-Type: %.*s\r\nContent-Length: %zu\r\nCache-Control: no-store\r\n"
                "X-Content-Type-Options: nosniff\r\nConnection: close\r\n%s\r\n",
-               status, STR_ARG(reason), STR_ARG(type), body.n, status == 405 ? "Allow: GET, HEAD\r\n" : "");
+               status, STR_ARG(reason), STR_ARG(type), body.n, status == 405 ? "Allow: GET\r\n" : "");
     must(!buf_overflowed(&head));
     client_answer(c, buf_text(&head), body);
 }

@@ -5,7 +5,16 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { FLOOD_EVERY_MS = 10'000, CERTIFICATE_DAYS = 14 };
+enum {
+    FLOOD_EVERY_MS = 10'000,
+    CERTIFICATE_DAYS = 14,
+    NEWS_MS = 5'000, /* what a new observer is told and is older than this, the last one has logged */
+};
+
+static bool is_news(const struct observer *o, uint64_t since_ms)
+{
+    return since_ms + NEWS_MS >= (uint64_t)loop_wall_us(o->loop) / 1000;
+}
 
 static const struct {
     struct str name, level;
@@ -60,29 +69,36 @@ void observer_say(struct observer *o, enum log_event event, const char *format, 
     char text[512];
     va_list args;
     va_start(args, format);
-    int n = vsnprintf(text, sizeof text, format, args);
+    vsnprintf(text, sizeof text, format, args); /* cut where it is too long */
     va_end(args);
-    if (n < 0)
-        return;
-    size_t length = (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
-    observer_log(o, &(struct event_line){.event = event, .message = {text, length}});
+    observer_log(o, &(struct event_line){.event = event, .message = str_of(text)});
 }
 
 /* ---- roles */
 
+static bool comes_before(const struct observed_role *r, enum role role, unsigned slot)
+{
+    return r->role < role || (r->role == role && r->slot < slot);
+}
+
+/* The row of that role, a new one in its order if there was none; NULL: the table is full. */
 static struct observed_role *find_role(struct observer *o, enum role role, unsigned slot)
 {
-    for (unsigned i = 0; i < o->role_count; i++)
-        if (o->roles[i].role == role && o->roles[i].slot == slot)
-            return &o->roles[i];
+    unsigned at = 0;
+    while (at < o->role_count && comes_before(&o->roles[at], role, slot))
+        at++;
+    struct observed_role *r = &o->roles[at];
+    if (at < o->role_count && r->role == role && r->slot == slot)
+        return r;
     if (o->role_count == OBSERVED_ROLES_MAX)
         return NULL;
-    struct observed_role *r = &o->roles[o->role_count++];
+    memmove(r + 1, r, (o->role_count - at) * sizeof *r);
     *r = (struct observed_role){.role = role, .slot = slot};
+    o->role_count++;
     return r;
 }
 
-static void log_role(struct observer *o, const struct observed_role *r)
+static void log_role(struct observer *o, const struct observed_role *r, uint32_t pid)
 {
     static const enum log_event of_run[ROLE_RUN_COUNT] = {
         [ROLE_RUN_STARTING] = EVENT_role_starting, [ROLE_RUN_UP] = EVENT_role_up,
@@ -93,16 +109,16 @@ static void log_role(struct observer *o, const struct observed_role *r)
     struct buf out = buf_over(text, sizeof text);
     struct str role = role_name(r->role), run = role_run_name(r->run), detail = {r->detail, r->detail_len};
     buf_str(&out, role);
-    if (r->role == ROLE_WORKER)
+    if (r->role == ROLE_WORKER || r->role == ROLE_DIALER)
         buf_printf(&out, " %u", r->slot);
-    buf_printf(&out, " (pid %u) %s%.*s", r->pid,
+    buf_printf(&out, " (pid %u) %s%.*s", pid,
                r->run == ROLE_RUN_UP || r->run == ROLE_RUN_DRAINING ? "is " : "", STR_ARG(run));
     if (detail.n) {
         BUF_LIT(&out, ": ");
         buf_str(&out, detail);
     }
     observer_log(o, &(struct event_line){
-                        .event = of_run[r->run], .message = buf_text(&out), .role = role, .pid = r->pid});
+                        .event = of_run[r->run], .message = buf_text(&out), .role = role, .pid = pid});
 }
 
 void observer_role_state(struct observer *o, const struct msg_role_state *m)
@@ -111,6 +127,7 @@ void observer_role_state(struct observer *o, const struct msg_role_state *m)
     if (!r || m->state >= ROLE_RUN_COUNT)
         return;
     bool is_change = r->pid != m->pid || r->run != (enum role_run)m->state;
+    uint32_t pid = m->pid ? m->pid : r->pid; /* of one that died: which one it was */
     r->run = (enum role_run)m->state;
     r->pid = m->pid;
     r->restarts = m->restarts;
@@ -118,8 +135,8 @@ void observer_role_state(struct observer *o, const struct msg_role_state *m)
     r->since_ms = m->since_ms;
     r->detail_len = m->detail_len < sizeof r->detail ? m->detail_len : sizeof r->detail;
     memcpy(r->detail, m->detail, r->detail_len);
-    if (is_change)
-        log_role(o, r);
+    if (is_change && is_news(o, m->since_ms))
+        log_role(o, r, pid);
 }
 
 /* ---- configuration */
@@ -154,7 +171,7 @@ void observer_config_state(struct observer *o, const struct msg_config_state *m)
     buf_str(&o->config_error, error);
     if (is_new_error)
         observer_log(o, &(struct event_line){.event = EVENT_config_refused, .message = error});
-    if (!is_new)
+    if (!is_new || !is_news(o, m->since_ms))
         return;
     observer_say(o, EVENT_config_loaded, "configuration %llu is in force", (unsigned long long)m->generation);
     warn_of_certificates(o);

@@ -4,6 +4,7 @@
 #include "sys/signals.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -42,6 +43,15 @@ static void signal_came(void *self, int number)
         loop_stop(r->loop);
 }
 
+static bool close_standard_streams(void)
+{
+    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    bool ok = fd >= 0 && dup2(fd, STDIN_FILENO) >= 0 && dup2(fd, STDOUT_FILENO) >= 0;
+    if (fd > STDERR_FILENO)
+        close(fd);
+    return ok;
+}
+
 static bool enter(struct role_process *r, enum sandbox_profile profile)
 {
     char memory[80];
@@ -63,8 +73,9 @@ static bool enter(struct role_process *r, enum sandbox_profile profile)
 bool role_process_begin(struct role_process *r, int argc, char **argv, enum sandbox_profile profile,
                         bool (*prepare)(struct role_process *))
 {
-    static const int caught[] = {SIGTERM, SIGINT, SIGHUP, 0};
-    if (!role_start_parse(argc, argv, &r->start) || !(r->loop = loop_new()) ||
+    /* What a terminal sends to everybody in the foreground is the master's business. */
+    static const int caught[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, 0};
+    if (!role_start_parse(argc, argv, &r->start) || !close_standard_streams() || !(r->loop = loop_new()) ||
         !(r->signals = signals_new(r->loop, caught, signal_came, r)) || (prepare && !prepare(r))) {
         fprintf(stderr, "polder-gate: the %.*s could not start: out of memory, or not started by the master\n",
                 STR_ARG(role_name(r->role)));

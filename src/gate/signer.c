@@ -23,6 +23,7 @@ struct signer {
     struct role_process process;
     struct keyring *keys;
     uint32_t signatures_per_second;
+    uint64_t committed; /* generation */
     bool tls12;
     struct asker askers[SLOTS];
 };
@@ -135,7 +136,9 @@ static bool take_commit(struct signer *s, struct str bytes)
     struct msg_commit m;
     if (!msg_commit_decode(bytes, &m))
         return false;
-    keyring_keep_from(s->keys, m.generation > 1 ? m.generation - 1 : m.generation);
+    /* Handshakes that began under the one before still need its keys. Numbers in between were given up. */
+    keyring_keep_from(s->keys, s->committed ? s->committed : m.generation);
+    s->committed = m.generation;
     return true;
 }
 

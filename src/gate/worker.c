@@ -9,13 +9,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PEER_QUEUE = 16384, BUNDLE_LIMIT = 64 << 20, ERRORS_BYTES = 1 << 16, TERM_DRAIN_MS = 3'600'000 };
+enum { PEER_QUEUE = 16384, BUNDLE_LIMIT = 64 << 20, ERRORS_BYTES = 1 << 16, HURRY_MS = 5000 };
 
 struct worker {
     struct role_process process;
     struct proxy *proxy;   /* NULL until the shared memory came */
     struct shared shared;
     struct channel *signer, *dialer;
+    bool told_to_end;
 };
 
 /* ---- channels to the other roles */
@@ -74,8 +75,8 @@ static void drained(void *self)
 {
     struct worker *w = self;
     struct msg_drained m = {.slot = (uint8_t)w->process.start.slot};
-    if (w->process.master && msg_drained_send(w->process.master, &m, -1) < 0)
-        channel_free(w->process.master), w->process.master = NULL;
+    bool is_told = w->process.master && msg_drained_send(w->process.master, &m, -1) == 0;
+    (void)is_told; /* our exit says the same */
     loop_stop(w->process.loop);
 }
 
@@ -204,14 +205,15 @@ static bool message_came(struct role_process *r, enum msg_number number, struct 
     }
 }
 
-/* The master of old is gone and a new one is up: answer what is open, then end. */
+/* The master of old is gone and a new one is up: answer what is open, then end. The second time: soon. */
 static void terminate(struct role_process *r)
 {
     struct worker *w = container_of(r, struct worker, process);
     if (w->proxy)
-        proxy_drain(w->proxy, TERM_DRAIN_MS);
+        proxy_drain(w->proxy, w->told_to_end ? HURRY_MS : proxy_drain_timeout_ms(w->proxy));
     else
         loop_stop(r->loop);
+    w->told_to_end = true;
 }
 
 static bool prepare(struct role_process *r [[maybe_unused]])

@@ -14,9 +14,10 @@ struct h1_limits {
 /* Parses one request head from the beginning of `in`. Returns the length of the head (through the empty
  * line), 0 when more bytes are needed, -1 when it must be refused (*ret_refusal says why).
  * `scanned` is where the last call on the same head stopped (0 at first) and is updated, so that a head
- * that drips in costs linear time; set it to 0 again for the next head. On success *ret is filled except scheme; ret->fields is an array of at
- * most limits->field_count from the arena. The target is canonical (http/url.h): path, query and authority
- * may lie in the arena. One empty line before the request line is skipped (RFC 9112 2.2). */
+ * that drips in costs linear time; set it to 0 again for the next head. On success *ret is filled except
+ * scheme; ret->fields is an array of at most limits->field_count from the arena, which is not touched before
+ * the head is complete. The target is canonical (http/url.h): path, query and authority may lie in the arena.
+ * One empty line before the request line is skipped (RFC 9112 2.2). CONNECT and TRACE are refused. */
 ptrdiff_t h1_parse_request(struct str in, size_t *scanned, const struct h1_limits *limits, struct arena *arena,
                            struct http_request *ret, enum http_refusal *ret_refusal);
 

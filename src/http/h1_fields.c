@@ -7,7 +7,7 @@
 /* The name before the colon, all token characters; leaves the reader behind the colon. */
 static enum http_refusal take_name(struct h1_reader *r, struct str *ret)
 {
-    const char *begin = r->at, *p = h1_skip_plain_name(r, begin);
+    const char *begin = r->at, *p = begin;
     bool underscore = false;
     for (; http_char_is(*p, CHAR_TOKEN); p++)
         underscore |= *p == '_';

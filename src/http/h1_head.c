@@ -96,28 +96,6 @@ ptrdiff_t h1_reader_init(struct h1_reader *ret, enum h1_head_kind kind, struct s
     return s.at - head.p;
 }
 
-/* The usual letters of a name: a-z, A-Z, 0-9, '-'. Most names are nothing else, and their end is found
- * without a branch a byte. What stops it is looked at closely. */
-const char *h1_skip_plain_name(const struct h1_reader *r, const char *at)
-{
-#ifdef __SSE2__
-    const __m128i below_a = _mm_set1_epi8('a' - 1), above_z = _mm_set1_epi8('z' + 1);
-    const __m128i below_0 = _mm_set1_epi8('0' - 1), above_9 = _mm_set1_epi8('9' + 1);
-    const __m128i dash = _mm_set1_epi8('-'), case_bit = _mm_set1_epi8(0x20);
-    for (; r->readable - at >= 16; at += 16) {
-        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
-        __m128i folded = _mm_or_si128(bytes, case_bit);
-        __m128i letter = _mm_and_si128(_mm_cmpgt_epi8(folded, below_a), _mm_cmplt_epi8(folded, above_z));
-        __m128i digit = _mm_and_si128(_mm_cmpgt_epi8(bytes, below_0), _mm_cmplt_epi8(bytes, above_9));
-        __m128i plain = _mm_or_si128(_mm_or_si128(letter, digit), _mm_cmpeq_epi8(bytes, dash));
-        unsigned other = ~(unsigned)_mm_movemask_epi8(plain) & 0xffff;
-        if (other)
-            return at + __builtin_ctz(other);
-    }
-#endif
-    return at;
-}
-
 const char *h1_skip_value(const struct h1_reader *r, const char *at)
 {
 #ifdef __SSE2__

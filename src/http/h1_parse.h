@@ -45,9 +45,6 @@ ptrdiff_t h1_reader_init(struct h1_reader *ret, enum h1_head_kind kind, struct s
 /* First byte at or after `at` that no field value may hold; there is one (rule 1). */
 const char *h1_skip_value(const struct h1_reader *, const char *at);
 
-/* First byte at or after `at` that may be no plain name byte (it may still be a token character). */
-const char *h1_skip_plain_name(const struct h1_reader *, const char *at);
-
 /* CR LF at the reader's place: takes it. */
 enum http_refusal h1_take_line_end(struct h1_reader *);
 

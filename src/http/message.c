@@ -2,100 +2,49 @@
 
 #include "http/chars.h"
 
-/* `name` has the length of the lower-case literal; both are tokens, so setting bit 5 folds case without
- * making two different tokens equal to a name of letters, digits and '-'. With a constant length the
- * compiler turns the loop into a few word compares. */
+enum { NAME_MAX_KNOWN = 25, NAMES_OF_ONE_LENGTH = 5 };
+
+/* Names by their length: at most a few must be looked at. */
+static const struct known_name {
+    const char *lower; /* NULL: no more */
+    enum http_field_id id;
+} known_names[NAME_MAX_KNOWN + 1][NAMES_OF_ONE_LENGTH + 1] = {
+    [2] = {{"te", FIELD_TE}},
+    [4] = {{"host", FIELD_HOST}, {"date", FIELD_DATE}},
+    [6] = {{"accept", FIELD_ACCEPT},
+           {"cookie", FIELD_COOKIE},
+           {"server", FIELD_SERVER},
+           {"expect", FIELD_EXPECT}},
+    [7] = {{"upgrade", FIELD_UPGRADE}, {"trailer", FIELD_TRAILER}},
+    [9] = {{"forwarded", FIELD_FORWARDED}, {"x-real-ip", FIELD_X_REAL_IP}},
+    [10] = {{"user-agent", FIELD_USER_AGENT},
+            {"connection", FIELD_CONNECTION},
+            {"set-cookie", FIELD_SET_COOKIE},
+            {"keep-alive", FIELD_KEEP_ALIVE},
+            {"tracestate", FIELD_TRACESTATE}},
+    [11] = {{"traceparent", FIELD_TRACEPARENT}, {"retry-after", FIELD_RETRY_AFTER}},
+    [12] = {{"content-type", FIELD_CONTENT_TYPE}, {"x-request-id", FIELD_X_REQUEST_ID}},
+    [14] = {{"content-length", FIELD_CONTENT_LENGTH}, {"http2-settings", FIELD_HTTP2_SETTINGS}},
+    [15] = {{"accept-language", FIELD_ACCEPT_LANGUAGE}, {"x-forwarded-for", FIELD_X_FORWARDED_FOR}},
+    [16] = {{"x-forwarded-host", FIELD_X_FORWARDED_HOST},
+            {"x-forwarded-port", FIELD_X_FORWARDED_PORT},
+            {"proxy-connection", FIELD_PROXY_CONNECTION}},
+    [17] = {{"transfer-encoding", FIELD_TRANSFER_ENCODING},
+            {"x-forwarded-proto", FIELD_X_FORWARDED_PROTO},
+            {"sec-websocket-key", FIELD_SEC_WEBSOCKET_KEY}},
+    [20] = {{"sec-websocket-accept", FIELD_SEC_WEBSOCKET_ACCEPT}},
+    [21] = {{"sec-websocket-version", FIELD_SEC_WEBSOCKET_VERSION}},
+    [25] = {{"strict-transport-security", FIELD_STRICT_TRANSPORT_SECURITY}},
+};
+
+/* Do the first n bytes of a token say `lower`? Setting bit 5 folds letters, and leaves digits and '-' as they
+ * are; no other token character becomes one of these by it. */
 static inline bool folds_to(const char *name, const char *lower, size_t n)
 {
-    unsigned differ = 0;
     for (size_t i = 0; i < n; i++)
-        differ |= (uint8_t)((name[i] | 0x20) ^ lower[i]);
-    return differ == 0;
-}
-
-#define NAMED(literal, id)                                                                                   \
-    if (folds_to(name.p, literal, sizeof(literal) - 1))                                                      \
-    return id
-
-static enum http_field_id id_of_short(struct str name)
-{
-    switch (name.n) {
-    case 2:
-        NAMED("te", FIELD_TE);
-        break;
-    case 4:
-        NAMED("host", FIELD_HOST);
-        NAMED("date", FIELD_DATE);
-        break;
-    case 6:
-        NAMED("accept", FIELD_ACCEPT);
-        NAMED("cookie", FIELD_COOKIE);
-        NAMED("server", FIELD_SERVER);
-        NAMED("expect", FIELD_EXPECT);
-        break;
-    case 7:
-        NAMED("upgrade", FIELD_UPGRADE);
-        NAMED("trailer", FIELD_TRAILER);
-        break;
-    case 9:
-        NAMED("forwarded", FIELD_FORWARDED);
-        NAMED("x-real-ip", FIELD_X_REAL_IP);
-        break;
-    case 10:
-        NAMED("user-agent", FIELD_USER_AGENT);
-        NAMED("connection", FIELD_CONNECTION);
-        NAMED("set-cookie", FIELD_SET_COOKIE);
-        NAMED("keep-alive", FIELD_KEEP_ALIVE);
-        NAMED("tracestate", FIELD_TRACESTATE);
-        break;
-    case 11:
-        NAMED("traceparent", FIELD_TRACEPARENT);
-        NAMED("retry-after", FIELD_RETRY_AFTER);
-        break;
-    default:
-        break;
-    }
-    return FIELD_OTHER;
-}
-
-static enum http_field_id id_of_long(struct str name)
-{
-    switch (name.n) {
-    case 12:
-        NAMED("content-type", FIELD_CONTENT_TYPE);
-        NAMED("x-request-id", FIELD_X_REQUEST_ID);
-        break;
-    case 14:
-        NAMED("content-length", FIELD_CONTENT_LENGTH);
-        NAMED("http2-settings", FIELD_HTTP2_SETTINGS);
-        break;
-    case 15:
-        NAMED("accept-language", FIELD_ACCEPT_LANGUAGE);
-        NAMED("x-forwarded-for", FIELD_X_FORWARDED_FOR);
-        break;
-    case 16:
-        NAMED("x-forwarded-host", FIELD_X_FORWARDED_HOST);
-        NAMED("x-forwarded-port", FIELD_X_FORWARDED_PORT);
-        NAMED("proxy-connection", FIELD_PROXY_CONNECTION);
-        break;
-    case 17:
-        NAMED("transfer-encoding", FIELD_TRANSFER_ENCODING);
-        NAMED("x-forwarded-proto", FIELD_X_FORWARDED_PROTO);
-        NAMED("sec-websocket-key", FIELD_SEC_WEBSOCKET_KEY);
-        break;
-    case 20:
-        NAMED("sec-websocket-accept", FIELD_SEC_WEBSOCKET_ACCEPT);
-        break;
-    case 21:
-        NAMED("sec-websocket-version", FIELD_SEC_WEBSOCKET_VERSION);
-        break;
-    case 25:
-        NAMED("strict-transport-security", FIELD_STRICT_TRANSPORT_SECURITY);
-        break;
-    default:
-        break;
-    }
-    return FIELD_OTHER;
+        if ((name[i] | 0x20) != lower[i])
+            return false;
+    return true;
 }
 
 static enum http_field_id id_of_family(struct str name)
@@ -109,10 +58,11 @@ static enum http_field_id id_of_family(struct str name)
 
 enum http_field_id http_field_id(struct str name)
 {
-    enum http_field_id id = name.n < 12 ? id_of_short(name) : id_of_long(name);
-    if (id == FIELD_OTHER && name.n && (name.p[0] | 0x20) == 'x')
-        return id_of_family(name);
-    return id;
+    if (name.n <= NAME_MAX_KNOWN)
+        for (const struct known_name *known = known_names[name.n]; known->lower; known++)
+            if (folds_to(name.p, known->lower, name.n))
+                return known->id;
+    return name.n && (name.p[0] | 0x20) == 'x' ? id_of_family(name) : FIELD_OTHER;
 }
 
 enum http_method http_method_of(struct str token)

@@ -27,9 +27,6 @@ static bool parse_v1_port(struct str text, uint16_t *ret)
 
 static bool parse_v1_ip(struct str text, bool is_v4, struct addr *ret)
 {
-    for (size_t i = 0; i < text.n; i++)
-        if (text.p[i] == '\0')
-            return false;
     return addr_parse_ip(text, ret) && ret->is_v4 == is_v4;
 }
 

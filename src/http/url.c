@@ -299,8 +299,7 @@ static enum http_refusal canonical_ipv6(struct str authority, struct arena *aren
         return REFUSAL_AUTHORITY;
     struct str inside = str_take(str_skip(authority, 1), (size_t)close - 1);
     struct str port = str_skip(authority, (size_t)close + 1);
-    if (memchr(inside.p, '\0', inside.n) || !addr_parse_ip(inside, &address) || address.is_v4 ||
-        !port_is_good(port))
+    if (!addr_parse_ip(inside, &address) || address.is_v4 || !port_is_good(port))
         return REFUSAL_AUTHORITY;
     char *memory = arena_bytes(arena, TEXT_MAX);
     if (!memory)

@@ -71,6 +71,14 @@ static void drop_empty_input(struct client *c)
 
 static const struct exchange_side h1_side;
 
+/* The body takes the place of the head's bytes, and an error page that comes after it still asks for Accept. */
+static void keep_accept(struct exchange *ex)
+{
+    for (unsigned i = 0; i < ex->req.field_count; i++)
+        if (ex->req.fields[i].id == FIELD_ACCEPT)
+            ex->req.fields[i].value = arena_copy(ex->arena, ex->req.fields[i].value);
+}
+
 static void begin_request(struct client *c, size_t head_bytes)
 {
     struct exchange *ex = c->ex;
@@ -80,6 +88,8 @@ static void begin_request(struct client *c, size_t head_bytes)
     c->chunked = (struct h1_chunked){0};
     ex->req.scheme = c->t.tls ? STR("https") : STR("http");
     ex->body_done = ex->req.body == BODY_NONE;
+    if (!ex->body_done)
+        keep_accept(ex);
     exchange_begin(ex);
 }
 
@@ -94,12 +104,35 @@ static bool head_input_ended(struct client *c, ssize_t n)
     return false;
 }
 
+/* HTTP/2 with prior knowledge on a clear-text listener (RFC 9113 3.3): 1 it is, 0 it may be, -1 it is not. */
+static int h2_preface(const struct client *c)
+{
+    static const struct str preface = STR("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    struct str begin = str_take(chunk_text(c->in), preface.n);
+    if (!c->is_first || c->t.tls || !c->listener->config->http2 || !str_starts(preface, begin))
+        return -1;
+    return begin.n == preface.n;
+}
+
+static bool become_h2(struct client *c)
+{
+    c->state = CLIENT_H2;
+    if (!client_h2_start(c))
+        client_fail(c);
+    else
+        loop_defer(c->proxy->loop, &c->again);
+    return false;
+}
+
 /* True: a request began. False: more input is needed, or the connection is done for. */
 static bool take_head(struct client *c)
 {
     struct h1_limits limits = head_limits(c);
     for (;;) {
-        if (c->in && c->in->end > c->in->at) {
+        int preface = c->is_first && c->in ? h2_preface(c) : -1;
+        if (preface > 0)
+            return become_h2(c);
+        if (preface < 0 && c->in && c->in->end > c->in->at) {
             enum http_refusal why = REFUSAL_NONE;
             if (!c->ex) {
                 client_refresh_snapshot(c);
@@ -299,7 +332,7 @@ void client_h1_ready(struct client *c)
     }
     if (c->state == CLIENT_TUNNEL)
         client_tunnel_ready(c);
-    else if (c->ex && c->ex->state == EXCHANGE_FORWARD)
+    else if (c->ex && c->ex->state < EXCHANGE_DONE) /* an answer may begin before the body is whole */
         exchange_request_flush(c->ex);
 }
 

@@ -4,10 +4,25 @@
 #include <errno.h>
 #include <unistd.h>
 
+/* The same endpoint in the configuration in force, or else itself: the dialer forgets old configurations before the
+ * last of their requests has ended. */
+static const struct endpoint *as_it_is_now(const struct proxy *p, const struct endpoint *e)
+{
+    const struct snapshot *now = p->snapshot;
+    for (unsigned i = 0; now && now != e->pool->snapshot && i < now->config->upstream_count; i++) {
+        const struct pool *pool = &now->pools[i];
+        for (unsigned k = 0; str_eq(pool->config->name, e->pool->config->name) && k < pool->endpoint_count; k++)
+            if (pool->endpoints[k].config->port == e->config->port &&
+                str_eq(pool->endpoints[k].config->host, e->config->host))
+                return &pool->endpoints[k];
+    }
+    return e;
+}
+
 static void send_dial(struct proxy *p, const struct dial_waiter *w)
 {
-    struct msg_dial m = {.id = w->id, .generation = w->endpoint->pool->snapshot->generation,
-                         .endpoint = w->endpoint->global};
+    const struct endpoint *e = as_it_is_now(p, w->endpoint);
+    struct msg_dial m = {.id = w->id, .generation = e->pool->snapshot->generation, .endpoint = e->global};
     p->events.dial(p->events.self, &m); /* false: proxy_dial_again sends it when a dialer is there */
 }
 

@@ -127,6 +127,10 @@ void exchange_free(struct exchange *ex)
         write_event(ex);
     if (ex->counted)
         GAUGE_DOWN(p, requests_active);
+    if (ex->tunnel) {
+        GAUGE_DOWN(p, tunnels_open);
+        p->tunnel_count--;
+    }
     outq_clear(&ex->up_head, &p->chunks);
     outq_clear(&ex->req_body, &p->chunks);
     snapshot_unref(ex->snapshot);
@@ -232,7 +236,9 @@ static enum http_refusal route(struct exchange *ex)
 {
     struct tls_info info;
     bool has_tls = client_tls_info(ex->client, &info);
-    if (has_tls && info.is_h2 && !tls_conn_covers(ex->client->t.tls, ex->req.host))
+    /* A browser may use one connection for several hosts, but only those its certificate covers (RFC 9113 9.1.1). */
+    if (has_tls && info.is_h2 && info.server_name.n && !str_eq(info.server_name, ex->req.host) &&
+        !tls_conn_covers(ex->client->t.tls, ex->req.host))
         return REFUSAL_MISDIRECTED;
     ex->cluster = snapshot_cluster(ex->snapshot, ex->req.host);
     if (!ex->cluster)
@@ -324,7 +330,7 @@ void exchange_begin(struct exchange *ex)
     ex->state = EXCHANGE_FORWARD;
     note_request(ex);
     make_id(ex);
-    if (l->redirects) {
+    if (l->redirects && snapshot_cluster(ex->snapshot, ex->req.host)) { /* never to a host that is not served */
         exchange_answer_redirect(ex, l->redirect_port);
         return;
     }
@@ -426,24 +432,20 @@ void exchange_upstream_connected(struct exchange *ex)
     upstream_send(ex);
 }
 
-static bool upgrade_answered(struct exchange *ex)
+static void upgrade_answered(struct exchange *ex)
 {
-    if (!ex->req.has_upgrade || !ex->resp.has_upgrade)
-        return false;
     ex->tunnel = true;
     ex->answer_begun = true;
     ex->state = EXCHANGE_ANSWER;
     outq_clear(&ex->up_head, &ex->proxy->chunks);
     ex->side->head(ex);
     tunnel_begin(ex);
-    return true;
 }
 
 void exchange_upstream_head(struct exchange *ex)
 {
     if (ex->resp.status == 101) {
-        if (!upgrade_answered(ex))
-            exchange_upstream_failed(ex, 502, false);
+        upgrade_answered(ex);
         return;
     }
     if (ex->resp.status < 200) {
@@ -474,6 +476,10 @@ void exchange_upstream_end(struct exchange *ex, const struct http_field *trailer
     ex->state = EXCHANGE_DONE;
     if (!ex->body_done)
         ex->close_client = true;
+    if (ex->body_paused) { /* nobody waits for the rest of the body: let it come and be dropped */
+        ex->body_paused = false;
+        ex->side->read_more(ex);
+    }
     ex->side->end(ex, trailers, count);
 }
 

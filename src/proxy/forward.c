@@ -54,23 +54,31 @@ static void add_field(struct buf *b, struct str name, struct str value)
 
 #define ADD(b, name, value) add_field((b), STR(name), (value))
 
-/* Fields the client's Connection field names are for this hop only (RFC 9110 7.6.1). */
-static bool named_by_connection(const struct http_field *connection, struct str name)
+/* Fields that a Connection field names are for this hop only (RFC 9110 7.6.1). */
+static bool named_by_connection(const struct http_field *fields, unsigned count, struct str name)
 {
-    return connection && http_list_has(connection->value, name);
+    for (unsigned i = 0; i < count; i++)
+        if (fields[i].id == FIELD_CONNECTION && http_list_has(fields[i].value, name))
+            return true;
+    return false;
 }
 
-static bool connection_names_fields(const struct http_field *connection)
+static bool names_a_field(struct str value)
 {
-    if (!connection)
-        return false;
-    struct str rest = connection->value;
-    while (rest.n) {
-        struct str token = str_trim(str_cut(&rest, ','));
+    while (value.n) {
+        struct str token = str_trim(str_cut(&value, ','));
         if (!str_eq_nocase(token, STR("close")) && !str_eq_nocase(token, STR("keep-alive")) &&
             !str_eq_nocase(token, STR("upgrade")) && !str_eq_nocase(token, STR("te")))
             return true;
     }
+    return false;
+}
+
+static bool connection_names_fields(const struct http_field *fields, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (fields[i].id == FIELD_CONNECTION && names_a_field(fields[i].value))
+            return true;
     return false;
 }
 
@@ -117,17 +125,30 @@ static void write_cookies(struct exchange *ex, struct buf *b)
         BUF_LIT(b, "\r\n");
 }
 
+/* "X_Real_Ip": applications behind CGI-like interfaces read '_' and '-' alike (RFC 3875 4.1.18), so what would be
+ * dropped with the one is dropped with the other. */
+static bool is_dropped_name_in_disguise(struct str name)
+{
+    char dashed[64]; /* longer than any name that is known, and than the beginning of any family of names */
+    name = str_take(name, sizeof dashed);
+    for (size_t i = 0; i < name.n; i++)
+        dashed[i] = name.p[i] == '_' ? '-' : name.p[i];
+    return request_fate[http_field_id((struct str){dashed, name.n})] == DROP;
+}
+
 static void write_fields(struct exchange *ex, struct buf *b)
 {
     const struct config_route *r = ex->route;
-    const struct http_field *connection = http_find(ex->req.fields, ex->req.field_count, FIELD_CONNECTION);
-    bool names = connection_names_fields(connection);
+    bool underscores = client_limits(ex->client)->underscores == UNDERSCORE_KEEP;
+    bool names = connection_names_fields(ex->req.fields, ex->req.field_count);
     bool cookies = false;
     for (unsigned i = 0; i < ex->req.field_count; i++) {
         const struct http_field *f = &ex->req.fields[i];
         cookies |= f->id == FIELD_COOKIE;
-        if (request_fate[f->id] != PASS || (names && named_by_connection(connection, f->name)) ||
-            (r->request_edit_count && edited_away(r->request_edits, r->request_edit_count, f->name)))
+        if (request_fate[f->id] != PASS ||
+            (names && named_by_connection(ex->req.fields, ex->req.field_count, f->name)) ||
+            (r->request_edit_count && edited_away(r->request_edits, r->request_edit_count, f->name)) ||
+            (underscores && f->id == FIELD_OTHER && is_dropped_name_in_disguise(f->name)))
             continue;
         add_field(b, f->name, f->value);
     }
@@ -171,7 +192,7 @@ static void write_hex16(struct buf *b, uint64_t value)
     buf_hex(b, &big_endian, sizeof big_endian);
 }
 
-/* "00-" 32 hex "-" 16 hex "-" 2 hex (W3C Trace Context, level 1). */
+/* "00-" 32 hex "-" 16 hex "-" 2 hex, neither id all zeros (W3C Trace Context, level 1). */
 static bool traceparent_is_valid(struct str v)
 {
     if (v.n != 55 || !str_starts(v, STR("00-")) || v.p[35] != '-' || v.p[52] != '-')
@@ -181,7 +202,8 @@ static bool traceparent_is_valid(struct str v)
         if (i != 35 && i != 52 && !hex)
             return false;
     }
-    return true;
+    return !str_eq(str_take(str_skip(v, 3), 32), STR("00000000000000000000000000000000")) &&
+           !str_eq(str_take(str_skip(v, 36), 16), STR("0000000000000000"));
 }
 
 static void write_trace(struct exchange *ex, struct buf *b)
@@ -289,15 +311,14 @@ static bool passes_length(const struct exchange *ex)
 void forward_response_fields(struct exchange *ex, void (*field)(void *, struct str, struct str), void *self)
 {
     const struct config_route *r = ex->route;
-    const struct http_field *connection = http_find(ex->resp.fields, ex->resp.field_count, FIELD_CONNECTION);
-    bool names = connection_names_fields(connection);
+    bool names = connection_names_fields(ex->resp.fields, ex->resp.field_count);
     unsigned edits = r ? r->response_edit_count : 0;
     bool hsts = ex->client->listener->config->hsts_max_age_s != 0;
     for (unsigned i = 0; i < ex->resp.field_count; i++) {
         const struct http_field *f = &ex->resp.fields[i];
         if (response_fate[f->id] == DROP || (f->id == FIELD_CONTENT_LENGTH && !passes_length(ex)) ||
             (f->id == FIELD_STRICT_TRANSPORT_SECURITY && hsts) ||
-            (names && named_by_connection(connection, f->name)) ||
+            (names && named_by_connection(ex->resp.fields, ex->resp.field_count, f->name)) ||
             (edits && edited_away(r->response_edits, edits, f->name)))
             continue;
         field(self, f->name, f->value);

@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { ACCEPTS_PER_TURN = 64 };
+enum { ACCEPTS_PER_TURN = 64, SHORT_DRAIN_MS = 10'000 };
 
 uint64_t proxy_random(struct proxy *p)
 {
@@ -150,6 +150,30 @@ bool proxy_listener(struct proxy *p, uint64_t generation, unsigned index, int fd
     return true;
 }
 
+static bool has_address(const struct config *config, const struct addr *address)
+{
+    for (unsigned i = 0; i < config->listener_count; i++)
+        if (addr_eq(&config->listeners[i].address, address))
+            return true;
+    return false;
+}
+
+/* Who already waits in the queue is served: nobody else may listen there after us. */
+static void accept_all(struct listener *l)
+{
+    do
+        loop_undefer(&l->more);
+    while (accept_ready(&l->io, EPOLLIN), !list_is_empty(&l->more.node));
+}
+
+/* Of listeners that the new configuration has no more. */
+static void accept_leftovers(struct snapshot *old, const struct snapshot *now)
+{
+    for (unsigned i = 0; i < old->config->listener_count; i++)
+        if (old->listeners[i].io.fd >= 0 && !has_address(now->config, &old->config->listeners[i].address))
+            accept_all(&old->listeners[i]);
+}
+
 /* The descriptors of two generations may be one and the same socket: the old one is closed only after the new
  * one is watched, and what waits in its queue is taken by the new one. */
 bool proxy_commit(struct proxy *p, uint64_t generation)
@@ -165,6 +189,8 @@ bool proxy_commit(struct proxy *p, uint64_t generation)
             continue;
         loop_defer(p->loop, &l->more);
     }
+    if (old)
+        accept_leftovers(old, s);
     retire(old);
     checks_start(p);
     counter_set(p->counts, COUNTER_config_generation, generation);
@@ -218,28 +244,51 @@ static void drain_over(struct timer *t)
     check_drained(p);
 }
 
-void proxy_drain(struct proxy *p, uint32_t timeout_ms)
+static void stop_listening(struct proxy *p)
 {
-    if (p->draining)
-        return;
-    p->draining = true;
     for (unsigned i = 0; p->snapshot && i < p->snapshot->config->listener_count; i++) {
         struct listener *l = &p->snapshot->listeners[i];
         if (l->io.fd < 0)
             continue;
-        do /* who already waits in the queue is served: nobody else may listen here after us */
-            loop_undefer(&l->more);
-        while (accept_ready(&l->io, EPOLLIN), l->more.node.next != &l->more.node);
+        accept_all(l);
         loop_close(p->loop, &l->io);
     }
-    checks_stop(p);
-    if (timeout_ms)
-        timer_set(p->loop, &p->drain_timer, loop_now_ms(p->loop) + timeout_ms);
-    for (struct list *node = p->clients.next; node != &p->clients; node = node->next) {
+}
+
+/* Between two requests. A request that is on its way already is lost, so only when the time is short. */
+static void close_idle(struct proxy *p)
+{
+    for (struct list *node = p->clients.next, *next; node != &p->clients; node = next) {
+        struct client *c = container_of(node, struct client, node);
+        next = node->next;
+        if (c->state == CLIENT_H1 && !c->ex && !c->in && !c->is_first && !transport_can_read(&c->t))
+            client_linger(c);
+    }
+}
+
+uint32_t proxy_drain_timeout_ms(const struct proxy *p)
+{
+    return p->snapshot ? p->snapshot->config->gate.drain_timeout_ms : 1;
+}
+
+void proxy_drain(struct proxy *p, uint32_t timeout_ms)
+{
+    bool again = p->draining;
+    uint64_t end_ms = loop_now_ms(p->loop) + timeout_ms;
+    p->draining = true;
+    if (!again) {
+        stop_listening(p);
+        checks_stop(p);
+    }
+    if (timeout_ms && (!timer_is_set(&p->drain_timer) || end_ms < p->drain_timer.due_ms))
+        timer_set(p->loop, &p->drain_timer, end_ms);
+    for (struct list *node = p->clients.next; !again && node != &p->clients; node = node->next) {
         struct client *c = container_of(node, struct client, node);
         if (c->state == CLIENT_H2)
             client_h2_drain(c);
     }
+    if (timeout_ms && timeout_ms <= SHORT_DRAIN_MS)
+        close_idle(p);
     check_drained(p);
 }
 

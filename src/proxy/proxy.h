@@ -41,7 +41,9 @@ void proxy_sign_again(struct proxy *);
 void proxy_ticket_keys(struct proxy *, struct str keys);
 
 /* Stops accepting; answers what comes over open connections and closes each after its next answer, or when it has
- * been idle for its idle timeout; tunnels live until timeout_ms (0: as long as they like). */
+ * been idle for its idle timeout (at once when the time is short); tunnels live until timeout_ms (0: as long as they
+ * like). Called again it can only shorten the time. */
 void proxy_drain(struct proxy *, uint32_t timeout_ms);
+uint32_t proxy_drain_timeout_ms(const struct proxy *); /* as the configuration in force says */
 
 #endif

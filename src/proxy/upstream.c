@@ -168,6 +168,7 @@ static void begin(struct upstream_conn *u)
     struct exchange *ex = u->ex;
     u->state = UP_BUSY;
     u->scanned = u->head_sent = 0;
+    u->interim_count = 0;
     u->chunked = (struct h1_chunked){0};
     u->in_trailers = u->head_seen = false;
     u->counted = true;

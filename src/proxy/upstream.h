@@ -31,6 +31,7 @@ struct upstream_conn {
     uint64_t body_left;
     uint64_t sent_us;          /* when the request head was sent: latency */
     enum upstream_state state : 8;
+    uint8_t interim_count;     /* interim answers to this request */
     bool reused : 1;           /* this request went over a kept connection */
     bool counted : 1;          /* in the endpoint's active requests */
     bool in_trailers : 1;

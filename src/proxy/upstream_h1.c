@@ -5,7 +5,8 @@
 
 #include <errno.h>
 
-enum { ANSWER_HEAD_BYTES = CHUNK_BIG_BYTES - 1024, ANSWER_FIELDS = 200 };
+/* So many interim answers (RFC 9110 15.2) fit in a request's arena with all their fields. */
+enum { ANSWER_HEAD_BYTES = CHUNK_BIG_BYTES - 1024, ANSWER_FIELDS = 200, INTERIM_MAX = 16 };
 
 static const struct h1_limits answer_limits = {ANSWER_HEAD_BYTES, ANSWER_FIELDS, 0, true};
 
@@ -85,6 +86,15 @@ static enum step complete(struct upstream_conn *u, const struct http_field *trai
     return STEP_OVER;
 }
 
+/* A head that can be read, but not here: an upgrade that nobody asked for, or one more interim answer. */
+static bool is_out_of_place(struct upstream_conn *u)
+{
+    const struct exchange *ex = u->ex;
+    if (ex->resp.status == 101)
+        return !ex->req.has_upgrade || !ex->resp.has_upgrade;
+    return ex->resp.status < 200 && u->interim_count++ == INTERIM_MAX;
+}
+
 static enum step take_head(struct upstream_conn *u)
 {
     struct exchange *ex = u->ex;
@@ -93,7 +103,7 @@ static enum step take_head(struct upstream_conn *u)
     ptrdiff_t n = h1_parse_response(chunk_text(u->in), &u->scanned, &answer_limits, method, ex->arena, &ex->resp, &why);
     if (n == 0)
         return STEP_MORE;
-    if (n < 0) {
+    if (n < 0 || is_out_of_place(u)) {
         upstream_fail(u, 502, false);
         return STEP_OVER;
     }
@@ -136,7 +146,11 @@ static enum step take_trailers(struct upstream_conn *u)
         return STEP_OVER;
     }
     u->in->at += (uint32_t)n;
-    return complete(u, fields, count);
+    for (unsigned i = 0; i < count; i++) { /* the buffer goes before the exchange is told */
+        fields[i].name = arena_copy(u->ex->arena, fields[i].name);
+        fields[i].value = arena_copy(u->ex->arena, fields[i].value);
+    }
+    return complete(u, fields, arena_overflowed(u->ex->arena) ? 0 : count);
 }
 
 static enum step take_chunked(struct upstream_conn *u)

@@ -23,7 +23,7 @@
 
 enum {
     HANDSHAKE_ROOM = 18432, /* one record of OpenSSL's and some: its last flight is never cut */
-    HELD_MAX = 1 << 20,     /* far above what an owner feeds while it is told TLS_WANT_ROOM: its fault then */
+    HELD_MAX = 1 << 17,     /* above what an owner that heeds TLS_WANT_ROOM feeds: 64 KiB a call */
     SUBJECT_MAX = 2048,
 };
 
@@ -56,11 +56,6 @@ struct tls_conn {
     bool is_resumed, is_h2, has_client_cert, has_said_close;
     struct record_layer records; /* during the handshake only its secrets are used */
 };
-
-static struct tls_conn *conn_of(const SSL *ssl)
-{
-    return SSL_get_app_data(ssl);
-}
 
 static enum tls_status fail(struct tls_conn *c, struct str why)
 {
@@ -197,35 +192,6 @@ static bool ssl_end(struct tls_conn *c)
     return true;
 }
 
-/* ---- secrets of TLS 1.3, by way of the key log (NSS format): "LABEL client_random secret" in hex */
-
-static bool hex_parse(struct str hex, uint8_t *ret, size_t max)
-{
-    if (hex.n % 2 || hex.n / 2 > max)
-        return false;
-    for (size_t i = 0; i < hex.n; i++) {
-        char ch = hex.p[i];
-        int digit = ch >= '0' && ch <= '9' ? ch - '0' : ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : -1;
-        if (digit < 0)
-            return false;
-        ret[i / 2] = (uint8_t)(i % 2 ? ret[i / 2] << 4 | digit : digit);
-    }
-    return true;
-}
-
-void conn_secret_callback(const SSL *ssl, const char *line)
-{
-    struct tls_conn *c = conn_of(ssl);
-    struct str rest = str_of(line);
-    struct str label = str_cut(&rest, ' ');
-    bool is_client_secret = str_eq(label, STR("CLIENT_TRAFFIC_SECRET_0"));
-    if (!is_client_secret && !str_eq(label, STR("SERVER_TRAFFIC_SECRET_0")))
-        return;
-    (void)str_cut(&rest, ' ');
-    struct record_half *half = is_client_secret == c->context->is_client ? &c->records.out : &c->records.in;
-    must(hex_parse(rest, half->secret, sizeof half->secret));
-}
-
 /* ---- life */
 
 static bool set_server_name(SSL *ssl, const struct tls_context *context, const char *name)
@@ -252,7 +218,6 @@ static bool conn_attach(struct tls_conn *c, const char *server_name)
     BIO_set_data(bio, c);
     BIO_set_init(bio, 1);
     SSL_set_bio(c->ssl, bio, bio); /* takes it */
-    SSL_set_app_data(c->ssl, c);
     if (context->certificate_count) /* something to sign with: the handshake may have to pause */
         SSL_set_mode(c->ssl, SSL_MODE_ASYNC);
     if (!context->is_client) {
@@ -429,9 +394,9 @@ static bool take_over(struct tls_conn *c, struct str last_flight)
     const SSL_CIPHER *cipher = SSL_get_current_cipher(c->ssl);
     struct tls_suite *suite = suite_find(c->context->suites, SSL_CIPHER_get_protocol_id(cipher));
     uint64_t sent = 0;
-    if (!suite || SSL_has_pending(c->ssl) || (!c->context->is_client && !count_records(last_flight, &sent)) ||
-        !record_start(&c->records, suite, c->context->is_client, sent))
+    if (!suite || SSL_has_pending(c->ssl) || (!c->context->is_client && !count_records(last_flight, &sent)))
         return false;
+    record_start(&c->records, suite, c->context->is_client, sent);
     SSL_free(c->ssl);
     c->ssl = NULL;
     c->phase = PHASE_RECORDS;
@@ -482,7 +447,11 @@ enum tls_status tls_conn_handshake(struct tls_conn *c, struct str in, struct buf
     if (!ssl_begin(c, in, out))
         return fail(c, STR("too_much_input"));
     size_t before = out->n;
-    provider_enter(&c->asker);
+    const struct schedule_sink sink = {
+        .client_secret = c->context->is_client ? c->records.out.secret : c->records.in.secret,
+        .server_secret = c->context->is_client ? c->records.in.secret : c->records.out.secret,
+    };
+    provider_enter(&c->asker, &sink);
     int result = SSL_do_handshake(c->ssl);
     provider_leave();
     if (!ssl_end(c))

@@ -150,7 +150,6 @@ static SSL_CTX *ctx_new(struct tls_context *c, const SSL_METHOD *method, bool tl
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                               SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_keylog_callback(ctx, conn_secret_callback);
     SSL_CTX_set_max_cert_list(ctx, PEER_CHAIN_MAX_BYTES);
     SSL_CTX_set_verify_depth(ctx, PEER_CHAIN_MAX_DEPTH);
     if (SSL_CTX_set_min_proto_version(ctx, tls12 ? TLS1_2_VERSION : TLS1_3_VERSION) == 1 &&

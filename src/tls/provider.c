@@ -24,14 +24,16 @@
  * which connection. Set while SSL_do_handshake runs. */
 static struct sign_asker *current_asker;
 
-void provider_enter(struct sign_asker *asker)
+void provider_enter(struct sign_asker *asker, const struct schedule_sink *sink)
 {
     current_asker = asker;
+    schedule_enter(sink);
 }
 
 void provider_leave(void)
 {
     current_asker = NULL;
+    schedule_leave();
 }
 
 /* ---- keys */
@@ -334,17 +336,24 @@ static const OSSL_DISPATCH signature_functions[] = {
 static const OSSL_ALGORITHM *provider_query(void *provider, int operation, int *ret_no_cache)
 {
     static const OSSL_ALGORITHM keys[] = {
-        {"EC:id-ecPublicKey:1.2.840.10045.2.1", "provider=polder", ec_keymgmt, NULL},
-        {"RSA:rsaEncryption:1.2.840.113549.1.1.1", "provider=polder", rsa_keymgmt, NULL},
+        {"EC:id-ecPublicKey:1.2.840.10045.2.1", "provider=polder,polder.remote=yes", ec_keymgmt, NULL},
+        {"RSA:rsaEncryption:1.2.840.113549.1.1.1", "provider=polder,polder.remote=yes", rsa_keymgmt, NULL},
         {NULL, NULL, NULL, NULL},
     };
     static const OSSL_ALGORITHM signatures[] = {
-        {"ECDSA", "provider=polder", signature_functions, NULL},
-        {"RSA:rsaEncryption:1.2.840.113549.1.1.1", "provider=polder", signature_functions, NULL},
+        {"ECDSA", "provider=polder,polder.remote=yes", signature_functions, NULL},
+        {"RSA:rsaEncryption:1.2.840.113549.1.1.1", "provider=polder,polder.remote=yes", signature_functions, NULL},
+        {NULL, NULL, NULL, NULL},
+    };
+    static const OSSL_ALGORITHM derivations[] = {
+        {"TLS13-KDF", "provider=polder,polder.schedule=yes", schedule_functions, NULL},
         {NULL, NULL, NULL, NULL},
     };
     *ret_no_cache = 0;
-    return operation == OSSL_OP_KEYMGMT ? keys : operation == OSSL_OP_SIGNATURE ? signatures : NULL;
+    return operation == OSSL_OP_KEYMGMT     ? keys
+           : operation == OSSL_OP_SIGNATURE ? signatures
+           : operation == OSSL_OP_KDF       ? derivations
+                                            : NULL;
 }
 
 static int provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const OSSL_DISPATCH **out,
@@ -360,11 +369,13 @@ static int provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in
     return 1;
 }
 
-/* Whoever does not ask for us by name gets OpenSSL's own: we have no key generation, no verification. */
+/* Whoever does not ask for our keys by name gets OpenSSL's own: we have no key generation, no verification. (What does not
+ * say otherwise counts as "polder.remote=no".) The key schedule is for everybody: only libssl has a use for it. */
 bool provider_register(void)
 {
     return OSSL_PROVIDER_load(NULL, "default") && OSSL_PROVIDER_add_builtin(NULL, "polder", provider_init) == 1 &&
-           OSSL_PROVIDER_load(NULL, "polder") && EVP_set_default_properties(NULL, "?provider=default") == 1;
+           OSSL_PROVIDER_load(NULL, "polder") &&
+           EVP_set_default_properties(NULL, "?polder.remote=no,?polder.schedule=yes") == 1;
 }
 
 EVP_PKEY *provider_key(EVP_PKEY *public_key)

@@ -20,7 +20,6 @@ enum { /* RFC 8446 6 */
     ALERT_BAD_RECORD_MAC = 20,
     ALERT_RECORD_OVERFLOW = 22,
     ALERT_DECODE_ERROR = 50,
-    ALERT_INTERNAL_ERROR = 80,
     ALERT_USER_CANCELED = 90,
     ALERT_ILLEGAL_PARAMETER = 47,
 };
@@ -34,30 +33,26 @@ static enum record_event fail(struct record_layer *l, uint8_t alert, struct str 
 
 /* ---- keys (RFC 8446 7.3, 7.2) */
 
-static bool half_derive(struct tls_suite *suite, struct record_half *h)
+static void half_derive(struct tls_suite *suite, struct record_half *h)
 {
     suite_give_back(suite, &h->cipher);
     h->sequence = 0;
-    return suite_expand_label(suite, h->secret, "key", h->key, suite->key_n) &&
-           suite_expand_label(suite, h->secret, "iv", h->iv, sizeof h->iv);
+    suite_derive(suite, h->secret, h->key, h->iv);
 }
 
-static bool half_update(struct tls_suite *suite, struct record_half *h)
+static void half_update(struct tls_suite *suite, struct record_half *h)
 {
-    uint8_t next[SUITE_SECRET_MAX];
-    bool ok = suite_expand_label(suite, h->secret, "traffic upd", next, suite->secret_n);
-    memcpy(h->secret, next, suite->secret_n);
-    OPENSSL_cleanse(next, sizeof next);
-    return ok && half_derive(suite, h);
+    suite_next_secret(suite, h->secret);
+    half_derive(suite, h);
 }
 
-bool record_start(struct record_layer *l, struct tls_suite *suite, bool is_client, uint64_t sent)
+void record_start(struct record_layer *l, struct tls_suite *suite, bool is_client, uint64_t sent)
 {
     l->suite = suite;
     l->is_client = is_client;
-    bool ok = half_derive(suite, &l->in) && half_derive(suite, &l->out);
+    half_derive(suite, &l->in);
+    half_derive(suite, &l->out);
     l->out.sequence = sent;
-    return ok;
 }
 
 void record_done(struct record_layer *l)
@@ -140,7 +135,7 @@ static bool send_key_update(struct record_layer *l, struct buf *out)
     if (!append(l, RECORD_HANDSHAKE, (struct str){update, sizeof update}, out))
         return false;
     l->owes_update = false;
-    must(half_update(l->suite, &l->out));
+    half_update(l->suite, &l->out);
     return true;
 }
 
@@ -201,7 +196,8 @@ static enum record_event take_key_update(struct record_layer *l, uint8_t request
         return fail(l, ALERT_ILLEGAL_PARAMETER, STR("bad_key_update"));
     if (request == 1)
         l->owes_update = true;
-    return half_update(l->suite, &l->in) ? RECORD_HANDLED : fail(l, ALERT_INTERNAL_ERROR, STR("internal"));
+    half_update(l->suite, &l->in);
+    return RECORD_HANDLED;
 }
 
 /* The head of a message is complete: is it one that may come now? */

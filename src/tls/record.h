@@ -42,7 +42,7 @@ struct record_layer {
 };
 
 /* Both secrets must be set. sent: records that were already sealed under the outgoing key. */
-bool record_start(struct record_layer *, struct tls_suite *, bool is_client, uint64_t sent);
+void record_start(struct record_layer *, struct tls_suite *, bool is_client, uint64_t sent);
 void record_done(struct record_layer *); /* wipes; also when it was never started */
 
 /* How many bytes a record has that begins with these five, the header included; 0: it is none that may come

@@ -36,8 +36,6 @@ struct tls_context {
 /* NULL: no certificate has that name. */
 struct tls_identity *context_identity_for(const struct tls_context *, struct str host);
 
-/* What conn.c does for every SSL_CTX: its BIO, and the traffic secrets of TLS 1.3. */
-BIO_METHOD *conn_bio_method(void);
-void conn_secret_callback(const SSL *, const char *line);
+BIO_METHOD *conn_bio_method(void); /* OpenSSL's input and output over a tls_conn's memory */
 
 #endif

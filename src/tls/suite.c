@@ -1,22 +1,20 @@
 /* tls/suite.c - TLS 1.3 key derivation, and the cache of set-up ciphers. */
 #include "tls/suite.h"
 
-#include "base/must.h"
-
 #include <openssl/crypto.h>
 
 #include <stdlib.h>
 
 /* Set-up ciphers kept per suite: some 1 KB each. 512 busy connections keep theirs without a miss. */
-enum { CACHE_MAX = 1024, HASH_BLOCK_MAX = 128 };
+enum { CACHE_MAX = 1024 };
 
 static const struct tls_suite known[] = {
     /* 2^24.5 records for AES-GCM (RFC 8446 5.5), rounded down; ChaCha20-Poly1305 has no limit that is reached. */
-    {.number = 0x1301, .cipher_name = "AES-128-GCM", .digest_name = "SHA256", .key_n = 16, .secret_n = 32,
+    {.number = 0x1301, .cipher_name = "AES-128-GCM", .hash = HKDF_SHA256, .key_n = 16, .secret_n = 32,
      .record_limit = 1U << 24},
-    {.number = 0x1302, .cipher_name = "AES-256-GCM", .digest_name = "SHA384", .key_n = 32, .secret_n = 48,
+    {.number = 0x1302, .cipher_name = "AES-256-GCM", .hash = HKDF_SHA384, .key_n = 32, .secret_n = 48,
      .record_limit = 1U << 24},
-    {.number = 0x1303, .cipher_name = "ChaCha20-Poly1305", .digest_name = "SHA256", .key_n = 32, .secret_n = 32,
+    {.number = 0x1303, .cipher_name = "ChaCha20-Poly1305", .hash = HKDF_SHA256, .key_n = 32, .secret_n = 32,
      .record_limit = UINT64_C(1) << 48},
 };
 enum { SUITE_COUNT = sizeof known / sizeof *known };
@@ -33,9 +31,7 @@ struct tls_suites *suites_new(void)
         s->all[i] = known[i];
         list_init(&s->all[i].cache);
         s->all[i].cipher = EVP_CIPHER_fetch(NULL, known[i].cipher_name, NULL);
-        s->all[i].digest = EVP_MD_fetch(NULL, known[i].digest_name, NULL);
-        s->all[i].hash = EVP_MD_CTX_new();
-        ok &= s->all[i].cipher && s->all[i].digest && s->all[i].hash;
+        ok &= s->all[i].cipher != NULL;
     }
     if (ok)
         return s;
@@ -59,8 +55,6 @@ void suites_free(struct tls_suites *s)
         for (struct list *l; s->all[i].cache.next && (l = list_pop_front(&s->all[i].cache));)
             cipher_free(container_of(l, struct suite_cipher, node));
         EVP_CIPHER_free(s->all[i].cipher);
-        EVP_MD_free(s->all[i].digest);
-        EVP_MD_CTX_free(s->all[i].hash);
     }
     free(s);
 }
@@ -75,45 +69,26 @@ struct tls_suite *suite_find(struct tls_suites *s, uint16_t number)
 
 /* ---- key derivation */
 
-static bool hash_two(struct tls_suite *s, const uint8_t *a, size_t a_n, const uint8_t *b, size_t b_n, uint8_t *ret)
+static void expand(const struct hkdf_key *k, struct str label, uint8_t *ret, size_t n)
 {
-    return EVP_DigestInit_ex2(s->hash, s->digest, NULL) == 1 && EVP_DigestUpdate(s->hash, a, a_n) == 1 &&
-           EVP_DigestUpdate(s->hash, b, b_n) == 1 && EVP_DigestFinal_ex(s->hash, ret, NULL) == 1;
+    hkdf_expand_label(k, STR("tls13 "), label, STR_NONE, ret, n);
 }
 
-/* HMAC (RFC 2104) by hand: OpenSSL's own looks its algorithms up anew each time, which costs four times the hashing. */
-static bool hmac(struct tls_suite *s, const uint8_t *key, const uint8_t *message, size_t n, uint8_t *ret)
+void suite_derive(const struct tls_suite *s, const uint8_t *secret, uint8_t *ret_key, uint8_t *ret_iv)
 {
-    uint8_t inner[HASH_BLOCK_MAX], outer[HASH_BLOCK_MAX];
-    size_t block = (size_t)EVP_MD_get_block_size(s->digest);
-    for (size_t i = 0; i < block; i++) {
-        uint8_t byte = i < s->secret_n ? key[i] : 0;
-        inner[i] = byte ^ 0x36;
-        outer[i] = byte ^ 0x5c;
-    }
-    bool ok = hash_two(s, inner, block, message, n, ret) && hash_two(s, outer, block, ret, s->secret_n, ret);
-    OPENSSL_cleanse(inner, sizeof inner);
-    OPENSSL_cleanse(outer, sizeof outer);
-    return ok;
+    struct hkdf_key k;
+    hkdf_key_set(&k, s->hash, (struct str){(const char *)secret, s->secret_n});
+    expand(&k, STR("key"), ret_key, s->key_n);
+    expand(&k, STR("iv"), ret_iv, SUITE_IV_BYTES);
+    OPENSSL_cleanse(&k, sizeof k);
 }
 
-bool suite_expand_label(struct tls_suite *s, const uint8_t *secret, const char *label, uint8_t *ret, size_t n)
+void suite_next_secret(const struct tls_suite *s, uint8_t *secret)
 {
-    char info[64];
-    uint8_t block[EVP_MAX_MD_SIZE];
-    struct buf b = buf_over(info, sizeof info);
-    buf_char(&b, 0);
-    buf_char(&b, (char)n);
-    buf_char(&b, (char)(6 + strlen(label)));
-    BUF_LIT(&b, "tls13 ");
-    buf_str(&b, str_of(label));
-    buf_char(&b, 0); /* no context */
-    buf_char(&b, 1); /* the first block of HKDF-Expand, which is enough: RFC 5869 2.3 */
-    must(n <= s->secret_n && !buf_overflowed(&b));
-    bool ok = hmac(s, secret, (const uint8_t *)b.p, b.n, block);
-    memcpy(ret, block, n);
-    OPENSSL_cleanse(block, sizeof block);
-    return ok;
+    struct hkdf_key k;
+    hkdf_key_set(&k, s->hash, (struct str){(const char *)secret, s->secret_n});
+    expand(&k, STR("traffic upd"), secret, s->secret_n);
+    OPENSSL_cleanse(&k, sizeof k);
 }
 
 /* ---- the cache */

@@ -6,8 +6,10 @@
 #ifndef POLDER_TLS_SUITE_H
 #define POLDER_TLS_SUITE_H
 
+#include "tls/hkdf.h"
+
 #include "base/list.h"
-#include "base/buf.h"
+#include "base/str.h"
 
 #include <openssl/evp.h>
 
@@ -17,12 +19,11 @@ struct tls_suites;
 
 struct tls_suite {
     uint16_t number;
-    const char *cipher_name, *digest_name;
+    const char *cipher_name;
+    enum hkdf_hash hash;
     uint8_t key_n, secret_n;
     uint64_t record_limit; /* records under one key, RFC 8446 5.5 */
     EVP_CIPHER *cipher;
-    EVP_MD *digest;
-    EVP_MD_CTX *hash;      /* scratch for key derivation */
     struct list cache;     /* struct suite_cipher, most recently used first */
     unsigned cache_n;
 };
@@ -38,8 +39,9 @@ struct tls_suites *suites_new(void); /* NULL: no memory */
 void suites_free(struct tls_suites *);
 struct tls_suite *suite_find(struct tls_suites *, uint16_t number); /* NULL: not one of ours */
 
-/* HKDF-Expand-Label with an empty context (RFC 8446 7.1); n at most the digest's size. */
-bool suite_expand_label(struct tls_suite *, const uint8_t *secret, const char *label, uint8_t *ret, size_t n);
+/* The record keys of a traffic secret (RFC 8446 7.3), and the secret after it (7.2). */
+void suite_derive(const struct tls_suite *, const uint8_t *secret, uint8_t *ret_key, uint8_t *ret_iv);
+void suite_next_secret(const struct tls_suite *, uint8_t *secret);
 
 /* Makes *borrower a cipher with that key, unless it has one. False: no memory. */
 bool suite_borrow(struct tls_suite *, struct suite_cipher **borrower, const uint8_t *key, bool encrypts);

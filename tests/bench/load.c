@@ -259,7 +259,7 @@ static void run_handshakes(struct load *l, struct conn *conns, unsigned count, d
 
 static void run_idle(struct load *l, struct conn *conns, unsigned count)
 {
-    enum { AT_ONCE = 50 };
+    enum { AT_ONCE = 4 };
     double start = now_s();
     unsigned opened = 0;
     while (l->done + l->failed < count && now_s() - start < SETTLE_S) {

@@ -292,7 +292,7 @@ static void all_mistakes_in_one_run_as_printed(void **state)
         "help: use letters, digits, - and _\n"
         "polder.yaml:7:62: error: there is no upstream called 'apq'\n"
         "    7 |   - { name: \"\xc3\xa9\xc3\xa9n\", hosts: [a], routes: [{ path: /, upstream: apq }] }\n"
-        "      |                                                                ^\n"
+        "      |                                                              ^\n"
         "help: did you mean 'app'?\n");
 }
 
@@ -302,7 +302,7 @@ static void syntax_errors_as_printed(void **state)
         "gate: {}\nlisteners: \"open\n",
         "polder.yaml:2:13: error: this is not valid YAML: double-quoted scalar without closing quote\n"
         "    2 | listeners: \"open\n"
-        "      |            ^\n"
+        "      |             ^\n"
         "help: check indentation, quotes and brackets here and just above\n");
     assert_printed("", "polder.yaml: error: the configuration is empty\n"
                        "help: it needs at least listeners, clusters and upstreams\n");

@@ -2,18 +2,14 @@
 #ifndef POLDER_TESTS_PARSED_H
 #define POLDER_TESTS_PARSED_H
 
-/* clang-format off: cmocka wants these four first */
-#include <cmocka.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-/* clang-format on */
-
 #include "http/h1.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include <cmocka.h>
 
 static const struct h1_limits usual_limits = {.head_bytes = 4096, .field_count = 20, .target_bytes = 1024};
 

@@ -8,76 +8,76 @@ struct row {
     const char *data; /* NULL: refused */
 };
 
-#define BODY(name, bytes, data) {name, bytes, sizeof(bytes) - 1, data},
-#define BAD(name, bytes)        {name, bytes, sizeof(bytes) - 1, NULL},
+#define BODY(name, bytes, data)                                                                              \
+    {                                                                                                        \
+        name, bytes, sizeof(bytes) - 1, data                                                                 \
+    }
+#define BAD(name, bytes)                                                                                     \
+    {                                                                                                        \
+        name, bytes, sizeof(bytes) - 1, NULL                                                                 \
+    }
 
 static const struct row rows[] = {
-    BODY("empty", "0\r\n", "") BODY("one chunk", "5\r\nhello\r\n0\r\n", "hello") BODY(
-        "two chunks", "5\r\nhello\r\n6\r\n world\r\n0\r\n",
-        "hello world") BODY("data that looks like framing", "7\r\n\r\n0\r\n\r\n\r\n0\r\n",
-                            "\r\n0\r\n\r\n") BODY("hex in both cases",
-                                                  "a\r\n0123456789\r\nB\r\n0123456789a\r\n0\r\n",
-                                                  "01234567890123456789a")
-        BODY("leading zeros", "0005\r\nhello\r\n0000\r\n", "hello") BODY(
-            "sixteen digits", "0000000000000005\r\nhello\r\n0000000000000000\r\n",
-            "hello") BODY("extension name", "5;a\r\nhello\r\n0\r\n",
-                          "hello") BODY("extension value", "5;a=b;c=d\r\nhello\r\n0;e\r\n",
-                                        "hello") BODY("extension in quotes",
-                                                      "5;a=\"b;\\\"\\\\ c\";d\r\nhello\r\n0\r\n", "hello")
-            BODY("empty quotes", "5;a=\"\"\r\nhello\r\n0\r\n", "hello") BAD("no size", "\r\nhello\r\n") BAD(
-                "size of a letter",
-                "g\r\n") BAD("size with a sign", "+5\r\nhello")
-                BAD("size with a minus", "-1\r\n") BAD("size with 0x", "0x5\r\nhello") BAD(
-                    "space before the size",
-                    " 5\r\nhello") BAD("space behind the size",
-                                       "5 \r\nhello") BAD("tab behind the size", "5\t\r\nhello")
-                    BAD("size of 17 digits", "00000000000000005\r\nhello") BAD("size 2^63", "8000000000000000"
-                                                                                            "\r\n") BAD(
-                        "size 2^64 - 1",
-                        "ffffffffffffffff\r\n") BAD("size 2^64 + 5", "10000000000000005\r\nhello")
-                        BAD("bare LF behind the size", "5\nhello\r\n") BAD(
-                            "bare CR behind the size",
-                            "5\rhello\r\n") BAD("CR CR LF behind the size", "5\r\r\nhello\r\n")
-                            BAD("NUL behind the size", "5\0\r\nhello\r\n") BAD(
-                                "comma behind the size",
-                                "5,\r\nhello\r\n") BAD("data too long", "5\r\nhello!\r\n")
-                                BAD("data too short",
-                                    "5\r\nhell\r\n0\r\n") BAD("bare LF behind the data", "5\r\nhello\n0\r\n")
-                                    BAD("bare CR behind the data", "5\r\nhello\r0\r\n") BAD(
-                                        "nothing behind the data",
-                                        "5\r\nhello0\r\n") BAD("empty extension", "5;\r\nhello\r\n")
-                                        BAD("two semicolons", "5;;a\r\nhello\r\n") BAD(
-                                            "extension with a space before it", "5 ;a\r\nhello\r\n")
-                                            BAD("extension with a space in it", "5; a\r\nhello\r\n") BAD(
-                                                "extension with a space behind it", "5;a \r\nhello\r\n")
-                                                BAD("extension without a name", "5;=b\r\nhello\r\n")
-                                                    BAD("extension without a value", "5;a=\r\nhello\r\n") BAD(
-                                                        "extension with two equal signs",
-                                                        "5;a=b=c\r\nhello\r\n")
-                                                        BAD("bare LF in an extension", "5;a\nhello\r\n") BAD(
-                                                            "bare CR in an extension",
-                                                            "5;a\rb\r\nhello\r\n") BAD("LF in quotes",
-                                                                                       "5;a="
-                                                                                       "\"\n\"\r\nhello\r\n")
-                                                            BAD("CR LF in quotes",
-                                                                "5;a=\"\r\n\"\r\nhello\r\n")
-                                                                BAD("escaped LF in quotes",
-                                                                    "5;a=\"\\\n\"\r\nhello\r\n")
-                                                                    BAD("control in quotes",
-                                                                        "5;a=\"\x01\"\r\nhello\r\n")
-                                                                        BAD("token behind quotes",
-                                                                            "5;a=\"b\"c\r\nhello\r\n")
-                                                                            BAD("quotes that never close",
-                                                                                "5;a=\"b\r\nhello\r\n")
-                                                                                BAD("slash in an extension",
-                                                                                    "5;a/b\r\nhello\r\n")
-                                                                                    BAD("NUL in an extension",
-                                                                                        "5;a\0\r\nhello\r\n")
-                                                                                        BAD("8-bit byte in "
-                                                                                            "an extension",
-                                                                                            "5;"
-                                                                                            "caf\xc3\xa9\r\nh"
-                                                                                            "ello\r\n")};
+    BODY("empty", "0\r\n", ""),
+    BODY("one chunk", "5\r\nhello\r\n0\r\n", "hello"),
+    BODY("two chunks", "5\r\nhello\r\n6\r\n world\r\n0\r\n", "hello world"),
+    BODY("data that looks like framing", "7\r\n\r\n0\r\n\r\n\r\n0\r\n", "\r\n0\r\n\r\n"),
+    BODY("hex in both cases", "a\r\n0123456789\r\nB\r\n0123456789a\r\n0\r\n", "01234567890123456789a"),
+    BODY("leading zeros", "0005\r\nhello\r\n0000\r\n", "hello"),
+    BODY("sixteen digits", "0000000000000005\r\nhello\r\n0000000000000000\r\n", "hello"),
+    BODY("extension name", "5;a\r\nhello\r\n0\r\n", "hello"),
+    BODY("extension value", "5;a=b;c=d\r\nhello\r\n0;e\r\n", "hello"),
+    BODY("extension in quotes", "5;a=\"b;\\\"\\\\ c\";d\r\nhello\r\n0\r\n", "hello"),
+    BODY("empty quotes", "5;a=\"\"\r\nhello\r\n0\r\n", "hello"),
+    BAD("no size", "\r\nhello\r\n"),
+    BAD("size of a letter", "g\r\n"),
+    BAD("size with a sign", "+5\r\nhello"),
+    BAD("size with a minus", "-1\r\n"),
+    BAD("size with 0x", "0x5\r\nhello"),
+    BAD("space before the size", " 5\r\nhello"),
+    BAD("space behind the size", "5 \r\nhello"),
+    BAD("tab behind the size", "5\t\r\nhello"),
+    BAD("size of 17 digits", "00000000000000005\r\nhello"),
+    BAD("size 2^63", "8000000000000000"
+                     "\r\n"),
+    BAD("size 2^64 - 1", "ffffffffffffffff\r\n"),
+    BAD("size 2^64 + 5", "10000000000000005\r\nhello"),
+    BAD("bare LF behind the size", "5\nhello\r\n"),
+    BAD("bare CR behind the size", "5\rhello\r\n"),
+    BAD("CR CR LF behind the size", "5\r\r\nhello\r\n"),
+    BAD("NUL behind the size", "5\0\r\nhello\r\n"),
+    BAD("comma behind the size", "5,\r\nhello\r\n"),
+    BAD("data too long", "5\r\nhello!\r\n"),
+    BAD("data too short", "5\r\nhell\r\n0\r\n"),
+    BAD("bare LF behind the data", "5\r\nhello\n0\r\n"),
+    BAD("bare CR behind the data", "5\r\nhello\r0\r\n"),
+    BAD("nothing behind the data", "5\r\nhello0\r\n"),
+    BAD("another byte for the CR", "5\r\nhellox\n0\r\n"),
+    BAD("empty extension", "5;\r\nhello\r\n"),
+    BAD("two semicolons", "5;;a\r\nhello\r\n"),
+    BAD("extension with a space before it", "5 ;a\r\nhello\r\n"),
+    BAD("extension with a space in it", "5; a\r\nhello\r\n"),
+    BAD("extension with a space behind it", "5;a \r\nhello\r\n"),
+    BAD("extension without a name", "5;=b\r\nhello\r\n"),
+    BAD("extension without a value", "5;a=\r\nhello\r\n"),
+    BAD("extension with two equal signs", "5;a=b=c\r\nhello\r\n"),
+    BAD("bare LF in an extension", "5;a\nhello\r\n"),
+    BAD("bare CR in an extension", "5;a\rb\r\nhello\r\n"),
+    BAD("LF in quotes", "5;a="
+                        "\"\n\"\r\nhello\r\n"),
+    BAD("CR LF in quotes", "5;a=\"\r\n\"\r\nhello\r\n"),
+    BAD("escaped LF in quotes", "5;a=\"\\\n\"\r\nhello\r\n"),
+    BAD("control in quotes", "5;a=\"\x01\"\r\nhello\r\n"),
+    BAD("token behind quotes", "5;a=\"b\"c\r\nhello\r\n"),
+    BAD("quotes that never close", "5;a=\"b\r\nhello\r\n"),
+    BAD("slash in an extension", "5;a/b\r\nhello\r\n"),
+    BAD("NUL in an extension", "5;a\0\r\nhello\r\n"),
+    BAD("8-bit byte in "
+        "an extension",
+        "5;"
+        "caf\xc3\xa9\r\nh"
+        "ello\r\n"),
+};
 
 struct decoded {
     struct h1_chunked decoder;

@@ -8,8 +8,14 @@ struct row {
     enum http_refusal expected;
 };
 
-#define REFUSED(name, bytes, why) {name, bytes, sizeof(bytes) - 1, REFUSAL_##why},
-#define TAKEN(name, bytes)        {name, bytes, sizeof(bytes) - 1, REFUSAL_NONE},
+#define REFUSED(name, bytes, why)                                                                            \
+    {                                                                                                        \
+        name, bytes, sizeof(bytes) - 1, REFUSAL_##why                                                        \
+    }
+#define TAKEN(name, bytes)                                                                                   \
+    {                                                                                                        \
+        name, bytes, sizeof(bytes) - 1, REFUSAL_NONE                                                         \
+    }
 
 /* Most rows differ from a good request in one place only. */
 #define LINE(line)      line "\r\nHost: a\r\n\r\n"
@@ -22,320 +28,275 @@ struct row {
 
 static const struct row rows[] = {
     /* The request line, RFC 9112 3 */
-    TAKEN("plain", LINE("GET / HTTP/1.1")) TAKEN("one empty line first",
-                                                 "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        TAKEN("unknown method", LINE("PROPFIND / HTTP/1.1")) TAKEN("odd method token",
-                                                                   LINE("M-SEARCH!#$%&'*+.^_`|~ / HTTP/1.1"))
-            TAKEN("http/1.0", LINE("GET / HTTP/1.0")) REFUSED(
-                "two empty lines first", "\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
-                REQUEST_LINE) REFUSED("bare LF first", "\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", LINE_END)
-                REFUSED("bare CR first", "\rGET / HTTP/1.1\r\nHost: a\r\n\r\n", REQUEST_LINE) REFUSED(
-                    "space first", " GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-                    REQUEST_LINE) REFUSED("tab after the method", LINE("GET\t/ HTTP/1.1"), METHOD)
-                    REFUSED("two spaces after the method", LINE("GET  / HTTP/1.1"), REQUEST_LINE) REFUSED(
-                        "two spaces before the version", LINE("GET /  HTTP/1.1"),
-                        REQUEST_LINE) REFUSED("tab before the version", LINE("GET /\tHTTP/1.1"), TARGET)
-                        REFUSED("vertical tab before the version", LINE("GET /\x0bHTTP/1.1"), TARGET) REFUSED(
-                            "space after the version", LINE("GET / HTTP/1.1 "),
-                            REQUEST_LINE) REFUSED("words after the version", LINE("GET / HTTP/1.1 x"),
-                                                  REQUEST_LINE) REFUSED("no target", LINE("GET HTTP/1.1"),
-                                                                        REQUEST_LINE)
-                            REFUSED("no target but its spaces", LINE("GET  HTTP/1.1"), REQUEST_LINE) REFUSED(
-                                "no version", LINE("GET /"),
-                                REQUEST_LINE) REFUSED("no version but its space", LINE("GET / "),
-                                                      REQUEST_LINE) REFUSED("method only",
-                                                                            LINE("GET"), REQUEST_LINE)
-                                REFUSED("control in the method", LINE("G\x01T / HTTP/1.1"), METHOD) REFUSED(
-                                    "NUL in the method", LINE("GE\0T / HTTP/1.1"),
-                                    METHOD) REFUSED("colon in the method", LINE("GET: / HTTP/1.1"), METHOD)
-                                    REFUSED("parentheses in the method", LINE("G(E)T / HTTP/1.1"), METHOD)
-                                        REFUSED("method of 8-bit bytes", LINE("G\xc3\x89T / HTTP/1.1"),
-                                                METHOD)
-                                            REFUSED("method of 33 bytes",
-                                                    LINE("ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFG / HTTP/1.1"),
-                                                    METHOD) REFUSED("TLS hello", "\x16\x03\x01\x02", METHOD)
-                                                REFUSED("TRACE", LINE("TRACE / HTTP/1.1"), METHOD_NOT_ALLOWED)
-                                                    REFUSED("CONNECT",
-                                                            "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n",
-                                                            METHOD_NOT_ALLOWED)
-
+    TAKEN("plain", LINE("GET / HTTP/1.1")),
+    TAKEN("one empty line first", "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+    TAKEN("unknown method", LINE("PROPFIND / HTTP/1.1")),
+    TAKEN("odd method token", LINE("M-SEARCH!#$%&'*+.^_`|~ / HTTP/1.1")),
+    TAKEN("http/1.0", LINE("GET / HTTP/1.0")),
+    REFUSED("two empty lines first", "\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", REQUEST_LINE),
+    REFUSED("bare LF first", "\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", LINE_END),
+    REFUSED("bare CR first", "\rGET / HTTP/1.1\r\nHost: a\r\n\r\n", REQUEST_LINE),
+    REFUSED("space first", " GET / HTTP/1.1\r\nHost: a\r\n\r\n", REQUEST_LINE),
+    REFUSED("tab after the method", LINE("GET\t/ HTTP/1.1"), METHOD),
+    REFUSED("two spaces after the method", LINE("GET  / HTTP/1.1"), REQUEST_LINE),
+    REFUSED("two spaces before the version", LINE("GET /  HTTP/1.1"), REQUEST_LINE),
+    REFUSED("tab before the version", LINE("GET /\tHTTP/1.1"), TARGET),
+    REFUSED("vertical tab before the version", LINE("GET /\x0bHTTP/1.1"), TARGET),
+    REFUSED("space after the version", LINE("GET / HTTP/1.1 "), REQUEST_LINE),
+    REFUSED("words after the version", LINE("GET / HTTP/1.1 x"), REQUEST_LINE),
+    REFUSED("no target", LINE("GET HTTP/1.1"), REQUEST_LINE),
+    REFUSED("no target but its spaces", LINE("GET  HTTP/1.1"), REQUEST_LINE),
+    REFUSED("no version", LINE("GET /"), REQUEST_LINE),
+    REFUSED("no version but its space", LINE("GET / "), REQUEST_LINE),
+    REFUSED("method only", LINE("GET"), REQUEST_LINE),
+    REFUSED("control in the method", LINE("G\x01T / HTTP/1.1"), METHOD),
+    REFUSED("NUL in the method", LINE("GE\0T / HTTP/1.1"), METHOD),
+    REFUSED("colon in the method", LINE("GET: / HTTP/1.1"), METHOD),
+    REFUSED("parentheses in the method", LINE("G(E)T / HTTP/1.1"), METHOD),
+    REFUSED("method of 8-bit bytes", LINE("G\xc3\x89T / HTTP/1.1"), METHOD),
+    REFUSED("method of 33 bytes", LINE("ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFG / HTTP/1.1"), METHOD),
+    REFUSED("TLS hello", "\x16\x03\x01\x02", METHOD),
+    REFUSED("TRACE", LINE("TRACE / HTTP/1.1"), METHOD_NOT_ALLOWED),
+    REFUSED("CONNECT", "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", METHOD_NOT_ALLOWED),
     /* The version, RFC 9112 2.3 */
-    REFUSED("lower-case http", LINE("GET / http/1.1"),
-            REQUEST_LINE) REFUSED("mixed case", LINE("GET / Http/1.1"), REQUEST_LINE)
-        REFUSED("other protocol", LINE("GET / ICAP/1.1"), REQUEST_LINE)
-            REFUSED("HTTP/1", LINE("GET / HTTP/1"), REQUEST_LINE)
-                REFUSED("HTTP/1.", LINE("GET / HTTP/1."), REQUEST_LINE)
-                    REFUSED("HTTP/11", LINE("GET / HTTP/11"), REQUEST_LINE)
-                        REFUSED("HTTP/1.10", LINE("GET / HTTP/1.10"), REQUEST_LINE)
-                            REFUSED("HTTP/01.1", LINE("GET / HTTP/01.1"), REQUEST_LINE)
-                                REFUSED("HTTP/1,1", LINE("GET / HTTP/1,1"), REQUEST_LINE)
-                                    REFUSED("HTTP 1.1", LINE("GET / HTTP 1.1"), REQUEST_LINE)
-                                        REFUSED("HTTP/-1.1", LINE("GET / HTTP/-1.1"), REQUEST_LINE)
-                                            REFUSED("HTTP/0.9", LINE("GET / HTTP/0.9"), VERSION)
-                                                REFUSED("HTTP/1.2", LINE("GET / HTTP/1.2"), VERSION)
-                                                    REFUSED("HTTP/2.0", "PRI * HTTP/2.0\r\n\r\n", VERSION)
-                                                        REFUSED("HTTP/3.1", LINE("GET / HTTP/3.1"), VERSION)
-
+    REFUSED("lower-case http", LINE("GET / http/1.1"), REQUEST_LINE),
+    REFUSED("mixed case", LINE("GET / Http/1.1"), REQUEST_LINE),
+    REFUSED("other protocol", LINE("GET / ICAP/1.1"), REQUEST_LINE),
+    REFUSED("HTTP/1", LINE("GET / HTTP/1"), REQUEST_LINE),
+    REFUSED("HTTP/1.", LINE("GET / HTTP/1."), REQUEST_LINE),
+    REFUSED("HTTP/11", LINE("GET / HTTP/11"), REQUEST_LINE),
+    REFUSED("HTTP/1.10", LINE("GET / HTTP/1.10"), REQUEST_LINE),
+    REFUSED("HTTP/01.1", LINE("GET / HTTP/01.1"), REQUEST_LINE),
+    REFUSED("HTTP/1,1", LINE("GET / HTTP/1,1"), REQUEST_LINE),
+    REFUSED("HTTP 1.1", LINE("GET / HTTP 1.1"), REQUEST_LINE),
+    REFUSED("HTTP/-1.1", LINE("GET / HTTP/-1.1"), REQUEST_LINE),
+    REFUSED("HTTP/0.9", LINE("GET / HTTP/0.9"), VERSION),
+    REFUSED("HTTP/1.2", LINE("GET / HTTP/1.2"), VERSION),
+    REFUSED("HTTP/2.0", "PRI * HTTP/2.0\r\n\r\n", VERSION),
+    REFUSED("HTTP/3.1", LINE("GET / HTTP/3.1"), VERSION),
     /* Line ends, RFC 9112 2.2 */
-    REFUSED("bare LF ends the request line", "GET / HTTP/1.1\nHost: a\r\n\r\n", LINE_END)
-        REFUSED("bare LF ends a field", "GET / HTTP/1.1\r\nHost: a\n\r\n", LINE_END)
-            REFUSED("bare LF is the empty line", "GET / HTTP/1.1\r\nHost: a\r\n\n", LINE_END)
-                REFUSED("LF LF", "GET / HTTP/1.1\r\nHost: a\n\n", LINE_END)
-                    REFUSED("bare CR in the request line", LINE("GET /\rx HTTP/1.1"), REQUEST_LINE)
-                        REFUSED("bare CR after the version", LINE("GET / HTTP/1.1\rx"), LINE_END)
-                            REFUSED("CR CR LF after the version", LINE("GET / HTTP/1.1\r"), LINE_END)
-                                REFUSED("bare CR in a value", FIELD("X: a\rb"), LINE_END)
-                                    REFUSED("CR CR LF after a value", FIELD("X: a\r"), LINE_END)
-                                        REFUSED("bare CR begins a field", FIELD("\rX: a"), LINE_END)
-                                            REFUSED("bare CR ends a field name", FIELD("X\r: a"), FIELD_NAME)
-                                                REFUSED("smuggled line behind CR",
-                                                        FIELD("X: a\rContent-Length: 5"), LINE_END)
-                                                    REFUSED("smuggled line behind LF",
-                                                            FIELD("X: a\nContent-Length: 5"), LINE_END)
-
+    REFUSED("bare LF ends the request line", "GET / HTTP/1.1\nHost: a\r\n\r\n", LINE_END),
+    REFUSED("bare LF ends a field", "GET / HTTP/1.1\r\nHost: a\n\r\n", LINE_END),
+    REFUSED("bare LF is the empty line", "GET / HTTP/1.1\r\nHost: a\r\n\n", LINE_END),
+    REFUSED("LF LF", "GET / HTTP/1.1\r\nHost: a\n\n", LINE_END),
+    REFUSED("bare CR in the request line", LINE("GET /\rx HTTP/1.1"), REQUEST_LINE),
+    REFUSED("bare CR after the version", LINE("GET / HTTP/1.1\rx"), LINE_END),
+    REFUSED("CR CR LF after the version", LINE("GET / HTTP/1.1\r"), LINE_END),
+    REFUSED("bare CR in a value", FIELD("X: a\rb"), LINE_END),
+    REFUSED("CR CR LF after a value", FIELD("X: a\r"), LINE_END),
+    REFUSED("bare CR begins a field", FIELD("\rX: a"), LINE_END),
+    REFUSED("bare CR ends a field name", FIELD("X\r: a"), FIELD_NAME),
+    REFUSED("smuggled line behind CR", FIELD("X: a\rContent-Length: 5"), LINE_END),
+    REFUSED("smuggled line behind LF", FIELD("X: a\nContent-Length: 5"), LINE_END),
     /* The target, RFC 9112 3.2 (the paths have their own tests) */
-    TAKEN("path and query", TARGET("/a/b?c=d&e")) TAKEN("empty query", TARGET("/?"))
-        TAKEN("UTF-8 as it is", TARGET("/caf\xc3\xa9")) TAKEN("absolute-form", TARGET("http://a/b?c")) TAKEN(
-            "absolute-form without a path", TARGET("http://a")) TAKEN("absolute-form, query only",
-                                                                      TARGET("http://a?b"))
-            TAKEN("absolute-form in capitals", TARGET("HTTPS://A/")) TAKEN(
-                "absolute-form, HTTP/1.0 without Host",
-                "GET http://a/ HTTP/1.0\r\n\r\n") TAKEN("asterisk-form", LINE("OPTIONS * HTTP/1.1"))
-                TAKEN("absolute-form for OPTIONS", LINE("OPTIONS http://a HTTP/1.1")) REFUSED(
-                    "asterisk-form for GET", TARGET("*"), TARGET) REFUSED("asterisk and more",
-                                                                          LINE("OPTIONS */ HTTP/1.1"), TARGET)
-                    REFUSED("authority-form for GET", TARGET("a:80"), TARGET) REFUSED(
-                        "no slash first", TARGET("a/b"), TARGET) REFUSED("fragment", TARGET("/a#b"), TARGET)
-                        REFUSED("fragment in the query", TARGET("/a?b#c"), TARGET) REFUSED(
-                            "backslash", TARGET("/a\\b"),
-                            TARGET_AMBIGUOUS) REFUSED("backslash first",
-                                                      TARGET("\\a"), TARGET) REFUSED("control in the path",
-                                                                                     TARGET("/a\x01"), TARGET)
-                            REFUSED("DEL in the path", TARGET("/a\x7f"), TARGET) REFUSED(
-                                "NUL in the path", TARGET("/a\0b"),
-                                TARGET) REFUSED("encoded NUL", TARGET("/a%00"), TARGET_AMBIGUOUS)
-                                REFUSED("encoded CR LF", TARGET("/a%0d%0aX:b"), TARGET_AMBIGUOUS) REFUSED(
-                                    "encoded slash", TARGET("/a%2fb"),
-                                    TARGET_AMBIGUOUS) REFUSED("climb above the root",
-                                                              TARGET("/../etc/passwd"),
-                                                              TARGET_AMBIGUOUS) REFUSED("overlong slash",
-                                                                                        TARGET("/..%c0%af"),
-                                                                                        TARGET_AMBIGUOUS)
-                                    REFUSED("half an encoding", TARGET("/%4"), TARGET_AMBIGUOUS) REFUSED(
-                                        "half an encoding in the query", TARGET("/?%4"),
-                                        TARGET) REFUSED("other scheme", TARGET("ftp://a/"), TARGET)
-                                        REFUSED("javascript", TARGET("javascript:alert(1)"), TARGET) REFUSED(
-                                            "scheme without slashes", TARGET("http:a"), TARGET)
-                                            REFUSED("absolute-form, other host", TARGET("http://b/"),
-                                                    HOST_MISMATCH)
-                                                REFUSED("absolute-form, other port", TARGET("http://a:80/"),
-                                                        HOST_MISMATCH) REFUSED("absolute-form with userinfo",
-                                                                               TARGET("http://u:p@a/"),
-                                                                               AUTHORITY)
-                                                    REFUSED(
-                                                        "absolute-form, userinfo that looks like the host",
-                                                        TARGET("http://a@b/"), AUTHORITY)
-                                                        REFUSED("absolute-form, empty authority",
-                                                                TARGET("http:///a"), AUTHORITY)
-                                                            REFUSED("absolute-form, no Host",
-                                                                    "GET http://a/ HTTP/1.1\r\n\r\n",
-                                                                    HOST_MISSING)
-
+    TAKEN("path and query", TARGET("/a/b?c=d&e")),
+    TAKEN("empty query", TARGET("/?")),
+    TAKEN("UTF-8 as it is", TARGET("/caf\xc3\xa9")),
+    TAKEN("absolute-form", TARGET("http://a/b?c")),
+    TAKEN("absolute-form without a path", TARGET("http://a")),
+    TAKEN("absolute-form, query only", TARGET("http://a?b")),
+    TAKEN("absolute-form in capitals", TARGET("HTTPS://A/")),
+    TAKEN("absolute-form, HTTP/1.0 without Host", "GET http://a/ HTTP/1.0\r\n\r\n"),
+    TAKEN("asterisk-form", LINE("OPTIONS * HTTP/1.1")),
+    TAKEN("absolute-form for OPTIONS", LINE("OPTIONS http://a HTTP/1.1")),
+    REFUSED("asterisk-form for GET", TARGET("*"), TARGET),
+    REFUSED("asterisk and more", LINE("OPTIONS */ HTTP/1.1"), TARGET),
+    REFUSED("authority-form for GET", TARGET("a:80"), TARGET),
+    REFUSED("no slash first", TARGET("a/b"), TARGET),
+    REFUSED("fragment", TARGET("/a#b"), TARGET),
+    REFUSED("fragment in the query", TARGET("/a?b#c"), TARGET),
+    REFUSED("backslash", TARGET("/a\\b"), TARGET_AMBIGUOUS),
+    REFUSED("backslash first", TARGET("\\a"), TARGET),
+    REFUSED("control in the path", TARGET("/a\x01"), TARGET),
+    REFUSED("DEL in the path", TARGET("/a\x7f"), TARGET),
+    REFUSED("NUL in the path", TARGET("/a\0b"), TARGET),
+    REFUSED("encoded NUL", TARGET("/a%00"), TARGET_AMBIGUOUS),
+    REFUSED("encoded CR LF", TARGET("/a%0d%0aX:b"), TARGET_AMBIGUOUS),
+    REFUSED("encoded slash", TARGET("/a%2fb"), TARGET_AMBIGUOUS),
+    REFUSED("climb above the root", TARGET("/../etc/passwd"), TARGET_AMBIGUOUS),
+    REFUSED("overlong slash", TARGET("/..%c0%af"), TARGET_AMBIGUOUS),
+    REFUSED("half an encoding", TARGET("/%4"), TARGET_AMBIGUOUS),
+    REFUSED("half an encoding in the query", TARGET("/?%4"), TARGET),
+    REFUSED("other scheme", TARGET("ftp://a/"), TARGET),
+    REFUSED("javascript", TARGET("javascript:alert(1)"), TARGET),
+    REFUSED("scheme without slashes", TARGET("http:a"), TARGET),
+    REFUSED("absolute-form, other host", TARGET("http://b/"), HOST_MISMATCH),
+    REFUSED("absolute-form, other port", TARGET("http://a:80/"), HOST_MISMATCH),
+    REFUSED("absolute-form with userinfo", TARGET("http://u:p@a/"), AUTHORITY),
+    REFUSED("absolute-form, userinfo that looks like the host", TARGET("http://a@b/"), AUTHORITY),
+    REFUSED("absolute-form, empty authority", TARGET("http:///a"), AUTHORITY),
+    REFUSED("absolute-form, no Host", "GET http://a/ HTTP/1.1\r\n\r\n", HOST_MISSING),
     /* Host, RFC 9112 3.2 */
-    TAKEN("host and port", HOST(" example.nl:8443")) TAKEN("host in capitals", HOST(" EXAMPLE.nl")) TAKEN(
-        "host without white space", HOST("a")) TAKEN("host with white space around",
-                                                     HOST(" \t a \t ")) TAKEN("IPv4", HOST(" 127.0.0.1:80"))
-        TAKEN("IPv6", HOST(" [::1]:80")) TAKEN("no Host, HTTP/1.0", "GET / HTTP/1.0\r\n\r\n") REFUSED(
-            "no Host", "GET / HTTP/1.1\r\nX: a\r\n\r\n",
-            HOST_MISSING) REFUSED("no fields at all", "GET / HTTP/1.1\r\n\r\n", HOST_MISSING)
-            REFUSED("empty Host", HOST(""), HOST_MISSING) REFUSED("blank Host", HOST("  "), HOST_MISSING)
-                REFUSED("Host twice", FIELD("Host: b"), HOST_REPEATED) REFUSED(
-                    "Host twice, equal", FIELD("Host: a"),
-                    HOST_REPEATED) REFUSED("Host twice, other case", FIELD("hOST: a"), HOST_REPEATED)
-                    REFUSED("Host twice, HTTP/1.0", "GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n",
-                            HOST_REPEATED) REFUSED("Host with two names", HOST(" a, b"), AUTHORITY)
-                        REFUSED("Host with a space", HOST(" a b"), AUTHORITY) REFUSED(
-                            "Host with userinfo", HOST(" u@a"),
-                            AUTHORITY) REFUSED("Host with a path", HOST(" a/b"), AUTHORITY)
-                            REFUSED("Host with a scheme", HOST(" http://a"), AUTHORITY) REFUSED(
-                                "Host with an empty port",
-                                HOST(" a:"), AUTHORITY) REFUSED("Host with port 0", HOST(" a:0"), AUTHORITY)
-                                REFUSED("Host with port 65536", HOST(" a:65536"), AUTHORITY)
-                                    REFUSED("Host with a word for a port", HOST(" a:http"), AUTHORITY)
-                                        REFUSED("Host with two ports", HOST(" a:80:80"), AUTHORITY) REFUSED(
-                                            "Host with an encoding", HOST(" a%2eb"), AUTHORITY)
-                                            REFUSED("Host of 8-bit bytes", HOST(" caf\xc3\xa9"),
-                                                    AUTHORITY) REFUSED("Host is a dot", HOST(" ."), AUTHORITY)
-                                                REFUSED("Host is a port", HOST(" :80"), AUTHORITY) REFUSED(
-                                                    "Host: IPv6 without brackets", HOST(" ::1"), AUTHORITY)
-                                                    REFUSED("Host: open bracket", HOST(" [::1"), AUTHORITY)
-                                                        REFUSED("Host with NUL", HOST(" a\0b"), FIELD_VALUE)
-
+    TAKEN("host and port", HOST(" example.nl:8443")),
+    TAKEN("host in capitals", HOST(" EXAMPLE.nl")),
+    TAKEN("host without white space", HOST("a")),
+    TAKEN("host with white space around", HOST(" \t a \t ")),
+    TAKEN("IPv4", HOST(" 127.0.0.1:80")),
+    TAKEN("IPv6", HOST(" [::1]:80")),
+    TAKEN("no Host, HTTP/1.0", "GET / HTTP/1.0\r\n\r\n"),
+    REFUSED("no Host", "GET / HTTP/1.1\r\nX: a\r\n\r\n", HOST_MISSING),
+    REFUSED("no fields at all", "GET / HTTP/1.1\r\n\r\n", HOST_MISSING),
+    REFUSED("empty Host", HOST(""), HOST_MISSING),
+    REFUSED("blank Host", HOST("  "), HOST_MISSING),
+    REFUSED("Host twice", FIELD("Host: b"), HOST_REPEATED),
+    REFUSED("Host twice, equal", FIELD("Host: a"), HOST_REPEATED),
+    REFUSED("Host twice, other case", FIELD("hOST: a"), HOST_REPEATED),
+    REFUSED("Host twice, HTTP/1.0", "GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n", HOST_REPEATED),
+    REFUSED("Host with two names", HOST(" a, b"), AUTHORITY),
+    REFUSED("Host with a space", HOST(" a b"), AUTHORITY),
+    REFUSED("Host with userinfo", HOST(" u@a"), AUTHORITY),
+    REFUSED("Host with a path", HOST(" a/b"), AUTHORITY),
+    REFUSED("Host with a scheme", HOST(" http://a"), AUTHORITY),
+    REFUSED("Host with an empty port", HOST(" a:"), AUTHORITY),
+    REFUSED("Host with port 0", HOST(" a:0"), AUTHORITY),
+    REFUSED("Host with port 65536", HOST(" a:65536"), AUTHORITY),
+    REFUSED("Host with a word for a port", HOST(" a:http"), AUTHORITY),
+    REFUSED("Host with two ports", HOST(" a:80:80"), AUTHORITY),
+    REFUSED("Host with an encoding", HOST(" a%2eb"), AUTHORITY),
+    REFUSED("Host of 8-bit bytes", HOST(" caf\xc3\xa9"), AUTHORITY),
+    REFUSED("Host is a dot", HOST(" ."), AUTHORITY),
+    REFUSED("Host is a port", HOST(" :80"), AUTHORITY),
+    REFUSED("Host: IPv6 without brackets", HOST(" ::1"), AUTHORITY),
+    REFUSED("Host: open bracket", HOST(" [::1"), AUTHORITY),
+    REFUSED("Host with NUL", HOST(" a\0b"), FIELD_VALUE),
     /* Field lines, RFC 9112 5 and RFC 9110 5 */
-    TAKEN("no white space", FIELD("X:a")) TAKEN("empty value", FIELD("X:")) TAKEN(
-        "blank value", FIELD("X: \t ")) TAKEN("tab in a value",
-                                              FIELD("X: a\tb")) TAKEN("8-bit bytes in a value",
-                                                                      FIELD("X: \xe9\xff\x80"))
-        TAKEN("all token characters", FIELD("a-z!#$%&'*+.^`|~09: b")) TAKEN(
-            "colons in a value",
-            FIELD(
-                "X: a:b::c")) REFUSED("space before the colon", FIELD("X : a"),
-                                      FIELD_NAME) REFUSED("tab before the colon", FIELD("X\t: a"),
-                                                          FIELD_NAME) REFUSED("space in the name",
-                                                                              FIELD("X Y: a"), FIELD_NAME)
-            REFUSED("no colon", FIELD("X"), FIELD_NAME) REFUSED("no name", FIELD(": a"), FIELD_NAME) REFUSED(
-                "control in the name", FIELD("X\x02: a"),
-                FIELD_NAME) REFUSED("NUL in the name", FIELD("X\0Y: a"), FIELD_NAME)
-                REFUSED("DEL in the name", FIELD("X\x7f: a"), FIELD_NAME) REFUSED(
-                    "8-bit byte in the name", FIELD("X\xe9: a"),
-                    FIELD_NAME) REFUSED("quote in the name", FIELD("\"X\": a"), FIELD_NAME)
-                    REFUSED("slash in the name", FIELD("X/Y: a"), FIELD_NAME) REFUSED(
-                        "bracket in the name", FIELD("X[]: a"),
-                        FIELD_NAME) REFUSED("pseudo-header", FIELD(":path: /"), FIELD_NAME)
-                        REFUSED("underscore", FIELD("X_Y: a"), FIELD_UNDERSCORE) REFUSED(
-                            "underscore that looks like framing",
-                            FIELD("Content_Length: 5"),
-                            FIELD_UNDERSCORE) REFUSED("NUL in a value", FIELD("X: a\0b"), FIELD_VALUE)
-                            REFUSED("control in a value", FIELD("X: a\x1f"), FIELD_VALUE) REFUSED(
-                                "control in a long value",
-                                FIELD("X: 0123456789abcdef0123456789abcdef\x08"
-                                      "0123456789abcdef"),
-                                FIELD_VALUE) REFUSED("DEL in a value",
-                                                     FIELD("X: a\x7f"
-                                                           "b"),
-                                                     FIELD_VALUE) REFUSED("vertical tab before a value",
-                                                                          FIELD("X:\x0b"
-                                                                                "a"),
-                                                                          FIELD_VALUE)
-                                REFUSED("form feed after a value", FIELD("X: a\x0c"), FIELD_VALUE) REFUSED(
-                                    "ESC in a value", FIELD("X: \x1b[31m"),
-                                    FIELD_VALUE) REFUSED("obs-fold with a space", FIELD("X: a\r\n b"),
-                                                         FIELD_FOLDED)
-                                    REFUSED("obs-fold with a tab", FIELD("X: a\r\n\tb"), FIELD_FOLDED)
-                                        REFUSED("obs-fold of blanks", FIELD("X: a\r\n "), FIELD_FOLDED)
-                                            REFUSED(
-                                                "white space before the first field",
-                                                "GET / HTTP/1.1\r\n Host: a\r\n\r\n",
-                                                FIELD_FOLDED) REFUSED("21 fields",
-                                                                      FIELD(TEN("X: a\r\n") TEN("X: a\r\n")),
-                                                                      TOO_MANY_FIELDS)
-                                                REFUSED(
-                                                    "30 fields",
-                                                    FIELD(TEN("X: a\r\n") TEN("X: a\r\n")
-                                                              TEN("X: a\r\n") "X: a"),
-                                                    TOO_MANY_FIELDS)
-                                                    TAKEN(
-                                                        "20 fields",
-                                                        FIELD(TEN(
-                                                            "X: a\r\n") "X: a\r\nX: a\r\nX: a\r\nX: a\r\nX: "
-                                                                        "a\r\nX: a\r\nX: a\r\nX: a\r\nX: a"))
-
+    TAKEN("no white space", FIELD("X:a")),
+    TAKEN("empty value", FIELD("X:")),
+    TAKEN("blank value", FIELD("X: \t ")),
+    TAKEN("tab in a value", FIELD("X: a\tb")),
+    TAKEN("8-bit bytes in a value", FIELD("X: \xe9\xff\x80")),
+    TAKEN("all token characters", FIELD("a-z!#$%&'*+.^`|~09: b")),
+    TAKEN("colons in a value", FIELD("X: a:b::c")),
+    REFUSED("space before the colon", FIELD("X : a"), FIELD_NAME),
+    REFUSED("tab before the colon", FIELD("X\t: a"), FIELD_NAME),
+    REFUSED("space in the name", FIELD("X Y: a"), FIELD_NAME),
+    REFUSED("no colon", FIELD("X"), FIELD_NAME),
+    REFUSED("no name", FIELD(": a"), FIELD_NAME),
+    REFUSED("control in the name", FIELD("X\x02: a"), FIELD_NAME),
+    REFUSED("NUL in the name", FIELD("X\0Y: a"), FIELD_NAME),
+    REFUSED("DEL in the name", FIELD("X\x7f: a"), FIELD_NAME),
+    REFUSED("8-bit byte in the name", FIELD("X\xe9: a"), FIELD_NAME),
+    REFUSED("quote in the name", FIELD("\"X\": a"), FIELD_NAME),
+    REFUSED("slash in the name", FIELD("X/Y: a"), FIELD_NAME),
+    REFUSED("bracket in the name", FIELD("X[]: a"), FIELD_NAME),
+    REFUSED("pseudo-header", FIELD(":path: /"), FIELD_NAME),
+    REFUSED("underscore", FIELD("X_Y: a"), FIELD_UNDERSCORE),
+    REFUSED("underscore that looks like framing", FIELD("Content_Length: 5"), FIELD_UNDERSCORE),
+    REFUSED("NUL in a value", FIELD("X: a\0b"), FIELD_VALUE),
+    REFUSED("control in a value", FIELD("X: a\x1f"), FIELD_VALUE),
+    REFUSED("control in a long value",
+            FIELD("X: 0123456789abcdef0123456789abcdef\x08"
+                  "0123456789abcdef"),
+            FIELD_VALUE),
+    REFUSED("DEL in a value",
+            FIELD("X: a\x7f"
+                  "b"),
+            FIELD_VALUE),
+    REFUSED("vertical tab before a value",
+            FIELD("X:\x0b"
+                  "a"),
+            FIELD_VALUE),
+    REFUSED("form feed after a value", FIELD("X: a\x0c"), FIELD_VALUE),
+    REFUSED("ESC in a value", FIELD("X: \x1b[31m"), FIELD_VALUE),
+    REFUSED("obs-fold with a space", FIELD("X: a\r\n b"), FIELD_FOLDED),
+    REFUSED("obs-fold with a tab", FIELD("X: a\r\n\tb"), FIELD_FOLDED),
+    REFUSED("obs-fold of blanks", FIELD("X: a\r\n "), FIELD_FOLDED),
+    REFUSED("white space before the first field", "GET / HTTP/1.1\r\n Host: a\r\n\r\n", FIELD_FOLDED),
+    REFUSED("21 fields", FIELD(TEN("X: a\r\n") TEN("X: a\r\n")), TOO_MANY_FIELDS),
+    REFUSED("30 fields", FIELD(TEN("X: a\r\n") TEN("X: a\r\n") TEN("X: a\r\n") "X: a"), TOO_MANY_FIELDS),
+    TAKEN("20 fields", FIELD(TEN("X: a\r\n") "X: a\r\nX: a\r\nX: a\r\nX: a\r\nX: "
+                                             "a\r\nX: a\r\nX: a\r\nX: a\r\nX: a")),
     /* Content-Length, RFC 9112 6.3 and RFC 9110 8.6 */
-    TAKEN("length", POST("Content-Length: 5")) TAKEN("length 0", POST("Content-Length: 0"))
-        TAKEN("length with leading zeros", POST("Content-Length: 005")) TAKEN("length on GET",
-                                                                              FIELD("Content-Length: 5"))
-            TAKEN("largest length", POST("Content-Length: 9223372036854775807")) REFUSED(
-                "length twice", POST("Content-Length: 5\r\nContent-Length: 6"),
-                LENGTH) REFUSED("length twice, equal", POST("Content-Length: 5\r\nContent-Length: 5"), LENGTH)
-                REFUSED("length three times",
-                        POST("Content-Length: 5\r\nContent-Length: 5\r\nContent-Length: 5"),
-                        LENGTH) REFUSED("length as a list", POST("Content-Length: 5, 5"), LENGTH)
-                    REFUSED("length with a comma", POST("Content-Length: 5,"), LENGTH) REFUSED(
-                        "length with a plus", POST("Content-Length: +1"),
-                        LENGTH) REFUSED("length with a minus", POST("Content-Length: -1"), LENGTH)
-                        REFUSED("length with a space", POST("Content-Length:  1 2"), LENGTH) REFUSED(
-                            "length with a point", POST("Content-Length: 1.0"),
-                            LENGTH) REFUSED("length in hex", POST("Content-Length: 0x5"), LENGTH)
-                            REFUSED("length as 1e3", POST("Content-Length: 1e3"), LENGTH)
-                                REFUSED("length in quotes", POST("Content-Length: \"5\""), LENGTH) REFUSED(
-                                    "length with an underscore", POST("Content-Length: 1_0"), LENGTH)
-                                    REFUSED("length of other digits", POST("Content-Length: \xd9\xa5"),
-                                            LENGTH) REFUSED("length empty", POST("Content-Length:"), LENGTH)
-                                        REFUSED("length blank", POST("Content-Length:  "), LENGTH) REFUSED(
-                                            "length 2^63", POST("Content-Length: 9223372036854775808"),
-                                            LENGTH)
-                                            REFUSED("length 2^64",
-                                                    POST("Content-Length: 18446744073709551616"), LENGTH)
-                                                REFUSED("length 2^64 + 5",
-                                                        POST("Content-Length: 18446744073709551621"), LENGTH)
-                                                    REFUSED("length of 40 digits",
-                                                            POST("Content-Length: "
-                                                                 "1000000000000000000000000000000000000000"),
-                                                            LENGTH)
-
+    TAKEN("length", POST("Content-Length: 5")),
+    TAKEN("length 0", POST("Content-Length: 0")),
+    TAKEN("length with leading zeros", POST("Content-Length: 005")),
+    TAKEN("length on GET", FIELD("Content-Length: 5")),
+    TAKEN("largest length", POST("Content-Length: 9223372036854775807")),
+    REFUSED("length twice", POST("Content-Length: 5\r\nContent-Length: 6"), LENGTH),
+    REFUSED("length twice, equal", POST("Content-Length: 5\r\nContent-Length: 5"), LENGTH),
+    REFUSED("length three times", POST("Content-Length: 5\r\nContent-Length: 5\r\nContent-Length: 5"),
+            LENGTH),
+    REFUSED("length as a list", POST("Content-Length: 5, 5"), LENGTH),
+    REFUSED("length with a comma", POST("Content-Length: 5,"), LENGTH),
+    REFUSED("length with a plus", POST("Content-Length: +1"), LENGTH),
+    REFUSED("length with a minus", POST("Content-Length: -1"), LENGTH),
+    REFUSED("length with a space", POST("Content-Length:  1 2"), LENGTH),
+    REFUSED("length with a point", POST("Content-Length: 1.0"), LENGTH),
+    REFUSED("length in hex", POST("Content-Length: 0x5"), LENGTH),
+    REFUSED("length as 1e3", POST("Content-Length: 1e3"), LENGTH),
+    REFUSED("length in quotes", POST("Content-Length: \"5\""), LENGTH),
+    REFUSED("length with an underscore", POST("Content-Length: 1_0"), LENGTH),
+    REFUSED("length of other digits", POST("Content-Length: \xd9\xa5"), LENGTH),
+    REFUSED("length empty", POST("Content-Length:"), LENGTH),
+    REFUSED("length blank", POST("Content-Length:  "), LENGTH),
+    REFUSED("length 2^63", POST("Content-Length: 9223372036854775808"), LENGTH),
+    REFUSED("length 2^64", POST("Content-Length: 18446744073709551616"), LENGTH),
+    REFUSED("length 2^64 + 5", POST("Content-Length: 18446744073709551621"), LENGTH),
+    REFUSED("length of 40 digits",
+            POST("Content-Length: "
+                 "1000000000000000000000000000000000000000"),
+            LENGTH),
     /* Transfer-Encoding, RFC 9112 6.1 */
-    TAKEN("chunked", POST("Transfer-Encoding: chunked")) TAKEN("chunked in capitals",
-                                                               POST("transfer-ENCODING: Chunked"))
-        REFUSED("length, then chunked", POST("Content-Length: 5\r\nTransfer-Encoding: chunked"),
-                LENGTH_AND_TRANSFER_ENCODING) REFUSED("chunked, then length",
-                                                      POST("Transfer-Encoding: chunked\r\nContent-Length: 5"),
-                                                      LENGTH_AND_TRANSFER_ENCODING)
-            REFUSED("length 0 and chunked", POST("Content-Length: 0\r\nTransfer-Encoding: chunked"),
-                    LENGTH_AND_TRANSFER_ENCODING) REFUSED("bad length and bad coding",
-                                                          POST("Content-Length: x\r\nTransfer-Encoding: y"),
-                                                          LENGTH_AND_TRANSFER_ENCODING)
-                REFUSED("chunked twice", POST("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked"),
-                        TRANSFER_ENCODING) REFUSED("chunked twice in a list",
-                                                   POST("Transfer-Encoding: chunked, chunked"),
-                                                   TRANSFER_ENCODING)
-                    REFUSED("gzip, chunked", POST("Transfer-Encoding: gzip, chunked"),
-                            TRANSFER_ENCODING) REFUSED("chunked, gzip",
-                                                       POST("Transfer-Encoding: chunked, gzip"),
-                                                       TRANSFER_ENCODING)
-                        REFUSED("identity", POST("Transfer-Encoding: identity"), TRANSFER_ENCODING) REFUSED(
-                            "identity, then chunked",
-                            POST("Transfer-Encoding: identity\r\nTransfer-Encoding: chunked"),
-                            TRANSFER_ENCODING) REFUSED("xchunked", POST("Transfer-Encoding: xchunked"),
-                                                       TRANSFER_ENCODING)
-                            REFUSED("chunkedx", POST("Transfer-Encoding: chunkedx"), TRANSFER_ENCODING)
-                                REFUSED("chunked;q=1", POST("Transfer-Encoding: chunked;q=1"),
-                                        TRANSFER_ENCODING) REFUSED("chunked in quotes",
-                                                                   POST("Transfer-Encoding: \"chunked\""),
-                                                                   TRANSFER_ENCODING)
-                                    REFUSED("chunked with a comma", POST("Transfer-Encoding: chunked,"),
-                                            TRANSFER_ENCODING)
-                                        REFUSED("comma, chunked", POST("Transfer-Encoding: ,chunked"),
-                                                TRANSFER_ENCODING) REFUSED("vertical tab and chunked",
-                                                                           POST("Transfer-Encoding: \x0b"
-                                                                                "chunked"),
-                                                                           FIELD_VALUE)
-                                            REFUSED("chunked behind a fold",
-                                                    POST("Transfer-Encoding:\r\n chunked"), FIELD_FOLDED)
-                                                REFUSED("coding empty", POST("Transfer-Encoding:"),
-                                                        TRANSFER_ENCODING)
-                                                    REFUSED("coding with a space before the colon",
-                                                            POST("Transfer-Encoding : chunked"), FIELD_NAME)
-                                                        REFUSED("chunked in HTTP/1.0",
-                                                                "POST / HTTP/1.0\r\nHost: "
-                                                                "a\r\nTransfer-Encoding: chunked\r\n\r\n",
-                                                                TRANSFER_ENCODING)
-
+    TAKEN("chunked", POST("Transfer-Encoding: chunked")),
+    TAKEN("chunked in capitals", POST("transfer-ENCODING: Chunked")),
+    REFUSED("length, then chunked", POST("Content-Length: 5\r\nTransfer-Encoding: chunked"),
+            LENGTH_AND_TRANSFER_ENCODING),
+    REFUSED("chunked, then length", POST("Transfer-Encoding: chunked\r\nContent-Length: 5"),
+            LENGTH_AND_TRANSFER_ENCODING),
+    REFUSED("length 0 and chunked", POST("Content-Length: 0\r\nTransfer-Encoding: chunked"),
+            LENGTH_AND_TRANSFER_ENCODING),
+    REFUSED("bad length and bad coding", POST("Content-Length: x\r\nTransfer-Encoding: y"),
+            LENGTH_AND_TRANSFER_ENCODING),
+    REFUSED("chunked twice", POST("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked"),
+            TRANSFER_ENCODING),
+    REFUSED("chunked twice in a list", POST("Transfer-Encoding: chunked, chunked"), TRANSFER_ENCODING),
+    REFUSED("gzip, chunked", POST("Transfer-Encoding: gzip, chunked"), TRANSFER_ENCODING),
+    REFUSED("chunked, gzip", POST("Transfer-Encoding: chunked, gzip"), TRANSFER_ENCODING),
+    REFUSED("identity", POST("Transfer-Encoding: identity"), TRANSFER_ENCODING),
+    REFUSED("identity, then chunked", POST("Transfer-Encoding: identity\r\nTransfer-Encoding: chunked"),
+            TRANSFER_ENCODING),
+    REFUSED("xchunked", POST("Transfer-Encoding: xchunked"), TRANSFER_ENCODING),
+    REFUSED("chunkedx", POST("Transfer-Encoding: chunkedx"), TRANSFER_ENCODING),
+    REFUSED("chunked;q=1", POST("Transfer-Encoding: chunked;q=1"), TRANSFER_ENCODING),
+    REFUSED("chunked in quotes", POST("Transfer-Encoding: \"chunked\""), TRANSFER_ENCODING),
+    REFUSED("chunked with a comma", POST("Transfer-Encoding: chunked,"), TRANSFER_ENCODING),
+    REFUSED("comma, chunked", POST("Transfer-Encoding: ,chunked"), TRANSFER_ENCODING),
+    REFUSED("vertical tab and chunked",
+            POST("Transfer-Encoding: \x0b"
+                 "chunked"),
+            FIELD_VALUE),
+    REFUSED("chunked behind a fold", POST("Transfer-Encoding:\r\n chunked"), FIELD_FOLDED),
+    REFUSED("coding empty", POST("Transfer-Encoding:"), TRANSFER_ENCODING),
+    REFUSED("coding with a space before the colon", POST("Transfer-Encoding : chunked"), FIELD_NAME),
+    REFUSED("chunked in HTTP/1.0",
+            "POST / HTTP/1.0\r\nHost: "
+            "a\r\nTransfer-Encoding: chunked\r\n\r\n",
+            TRANSFER_ENCODING),
     /* Connection and Expect, RFC 9110 7.6.1 and 10.1.1 */
-    TAKEN("close", FIELD("Connection: close")) TAKEN("options in a list",
-                                                     FIELD("Connection: TE, keep-alive,, x-own"))
-        REFUSED("Connection names Content-Length", FIELD("Connection: content-length"), CONNECTION) REFUSED(
-            "Connection names Transfer-Encoding", FIELD("Connection: close, Transfer-Encoding"),
-            CONNECTION) REFUSED("Connection names Host", FIELD("Connection: HOST"), CONNECTION)
-            REFUSED("Connection names a cookie", FIELD("Connection: Cookie"), CONNECTION) REFUSED(
-                "Connection names X-Forwarded-For", FIELD("Connection: close, X-Forwarded-For"), CONNECTION)
-                REFUSED("Connection names our own field", FIELD("Connection: x-polder-subject"), CONNECTION)
-                    REFUSED("Connection with a space", FIELD("Connection: keep alive"), CONNECTION) REFUSED(
-                        "Connection with a quote", FIELD("Connection: \"close\""), CONNECTION)
-                        TAKEN("Expect", POST("Expect: 100-Continue\r\nContent-Length: 1")) REFUSED(
-                            "Expect something else", POST("Expect: 200-ok\r\nContent-Length: 1"), EXPECTATION)
-                            REFUSED("Expect a list", POST("Expect: 100-continue, x\r\nContent-Length: 1"),
-                                    EXPECTATION)
-                                REFUSED("Expect empty", POST("Expect:\r\nContent-Length: 1"), EXPECTATION)
-
+    TAKEN("close", FIELD("Connection: close")),
+    TAKEN("options in a list", FIELD("Connection: TE, keep-alive,, x-own")),
+    REFUSED("Connection names Content-Length", FIELD("Connection: content-length"), CONNECTION),
+    REFUSED("Connection names Transfer-Encoding", FIELD("Connection: close, Transfer-Encoding"), CONNECTION),
+    REFUSED("Connection names Host", FIELD("Connection: HOST"), CONNECTION),
+    REFUSED("Connection names a cookie", FIELD("Connection: Cookie"), CONNECTION),
+    REFUSED("Connection names X-Forwarded-For", FIELD("Connection: close, X-Forwarded-For"), CONNECTION),
+    REFUSED("Connection names our own field", FIELD("Connection: x-polder-subject"), CONNECTION),
+    REFUSED("Connection with a space", FIELD("Connection: keep alive"), CONNECTION),
+    REFUSED("Connection with a quote", FIELD("Connection: \"close\""), CONNECTION),
+    TAKEN("Expect", POST("Expect: 100-Continue\r\nContent-Length: 1")),
+    REFUSED("Expect something else", POST("Expect: 200-ok\r\nContent-Length: 1"), EXPECTATION),
+    REFUSED("Expect a list", POST("Expect: 100-continue, x\r\nContent-Length: 1"), EXPECTATION),
+    REFUSED("Expect empty", POST("Expect:\r\nContent-Length: 1"), EXPECTATION),
     /* Upgrade, RFC 9110 7.8 and RFC 6455 4.1 */
-    TAKEN("websocket", UPGRADE("")) TAKEN(
-        "h2c is not offered",
-        FIELD("Connection: upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA"))
-        TAKEN("websocket in HTTP/1.0", "GET / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
-            REFUSED("websocket without Connection", FIELD("Upgrade: websocket"), TUNNEL)
-                REFUSED("websocket by POST", POST("Connection: upgrade\r\nUpgrade: websocket"), TUNNEL)
-                    REFUSED("websocket with a body", UPGRADE("\r\nContent-Length: 1"), TUNNEL)
-                        REFUSED("websocket with chunks", UPGRADE("\r\nTransfer-Encoding: chunked"), TUNNEL)};
+    TAKEN("websocket", UPGRADE("")),
+    TAKEN("h2c is not offered",
+          FIELD("Connection: upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA")),
+    TAKEN("websocket in HTTP/1.0", "GET / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"),
+    REFUSED("websocket without Connection", FIELD("Upgrade: websocket"), TUNNEL),
+    REFUSED("websocket by POST", POST("Connection: upgrade\r\nUpgrade: websocket"), TUNNEL),
+    REFUSED("websocket with a body", UPGRADE("\r\nContent-Length: 1"), TUNNEL),
+    REFUSED("websocket with chunks", UPGRADE("\r\nTransfer-Encoding: chunked"), TUNNEL),
+};
 
 static struct parsed parse(struct str bytes, const struct h1_limits *limits)
 {

@@ -8,99 +8,70 @@ struct row {
     enum http_refusal expected;
 };
 
-#define REFUSED(name, bytes, why) {name, bytes, sizeof(bytes) - 1, REFUSAL_##why},
-#define TAKEN(name, bytes)        {name, bytes, sizeof(bytes) - 1, REFUSAL_NONE},
-#define LINE(line)                line "\r\nContent-Length: 0\r\n\r\n"
-#define FIELD(field)              "HTTP/1.1 200 OK\r\n" field "\r\n\r\n"
+#define REFUSED(name, bytes, why)                                                                            \
+    {                                                                                                        \
+        name, bytes, sizeof(bytes) - 1, REFUSAL_##why                                                        \
+    }
+#define TAKEN(name, bytes)                                                                                   \
+    {                                                                                                        \
+        name, bytes, sizeof(bytes) - 1, REFUSAL_NONE                                                         \
+    }
+#define LINE(line)   line "\r\nContent-Length: 0\r\n\r\n"
+#define FIELD(field) "HTTP/1.1 200 OK\r\n" field "\r\n\r\n"
 
-static const struct row rows[] =
-    {TAKEN("plain", LINE("HTTP/1.1 200 OK")) TAKEN("no phrase", LINE("HTTP/1.1 200 ")) TAKEN(
-        "no phrase and no space",
-        LINE("HTTP/1.1 200")) TAKEN("long phrase", LINE("HTTP/1.1 404 Not\tFound here, caf\xe9 (sorry)"))
-         TAKEN("HTTP/1.0", LINE("HTTP/1.0 200 OK")) TAKEN(
-             "no fields", "HTTP/1.1 204 No Content\r\n\r\n") TAKEN("unknown status", LINE("HTTP/1.1 599 x"))
-             TAKEN("interim", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n") REFUSED(
-                 "empty line first", "\r\nHTTP/1.1 200 OK\r\n\r\n",
-                 STATUS_LINE) REFUSED("another protocol", LINE("ICY 200 OK"),
-                                      STATUS_LINE) REFUSED("HTML", "Hello\r\n\r\n", STATUS_LINE)
-                 REFUSED("lower-case http", LINE("http/1.1 200 OK"), STATUS_LINE) REFUSED(
-                     "two spaces", LINE("HTTP/1.1  200 OK"),
-                     STATUS_LINE) REFUSED("tab", LINE("HTTP/1.1\t200 OK"),
-                                          STATUS_LINE) REFUSED("HTTP/2.0", LINE("HTTP/2.0 200 OK"), VERSION)
-                     REFUSED("HTTP/1.2", LINE("HTTP/1.2 200 OK"), VERSION) REFUSED(
-                         "HTTP/1.11", LINE("HTTP/1.11 200 OK"),
-                         STATUS_LINE) REFUSED("status of two digits", LINE("HTTP/1.1 20 OK"),
-                                              STATUS_LINE) REFUSED("status of four digits",
-                                                                   LINE("HTTP/1.1 2000 OK"), STATUS_LINE)
-                         REFUSED("status of letters", LINE("HTTP/1.1 2xx OK"), STATUS_LINE) REFUSED(
-                             "status with a sign", LINE("HTTP/1.1 +20 OK"),
-                             STATUS_LINE) REFUSED("status 099", LINE("HTTP/1.1 099 OK"),
-                                                  STATUS_LINE) REFUSED("status 600", LINE("HTTP/1.1 600 OK"),
-                                                                       STATUS_LINE)
-                             REFUSED("no status", LINE("HTTP/1.1 "), STATUS_LINE) REFUSED(
-                                 "nothing behind the version", "HTTP/1.1\r\n\r\n",
-                                 STATUS_LINE) REFUSED("tab behind the status", LINE("HTTP/1.1 200\tOK"),
-                                                      STATUS_LINE) REFUSED("control in the phrase",
-                                                                           LINE("HTTP/1.1 200 O\x01K"),
-                                                                           STATUS_LINE)
-                                 REFUSED("NUL in the phrase", LINE("HTTP/1.1 200 O\0K"), STATUS_LINE) REFUSED(
-                                     "bare CR in the phrase",
-                                     LINE("HTTP/1.1 200 O\rK"),
-                                     LINE_END) REFUSED("bare LF behind the phrase",
-                                                       "HTTP/1.1 200 OK\nContent-Length: 0\r\n\r\n", LINE_END)
-                                     REFUSED(
-                                         "bare LF behind a field",
-                                         "HTTP/1.1 200 OK\r\nContent-Length: 0\n\r\n",
-                                         LINE_END) REFUSED("obs-fold", FIELD("X: a\r\n b"),
-                                                           FIELD_FOLDED) REFUSED("space before the colon",
-                                                                                 FIELD("X : a"), FIELD_NAME)
-                                         REFUSED("control in a value", FIELD("X: \x02"), FIELD_VALUE) REFUSED(
-                                             "21 fields",
-                                             FIELD(
-                                                 "X:\r\nX:\r\nX:\r\nX:\r\nX:\r\nX:\r\nX:\r\nX:\r\nX:\r\nX:"
-                                                 "\r\nX:\r\n"
-                                                 "X:\r\nX:\r\nX:\r\nX:\r\nX:\r\nX:\r\nX:\r\nX:\r\nX:\r\nX:"),
-                                             TOO_MANY_FIELDS)
-                                             REFUSED("length and chunked",
-                                                     FIELD("Content-Length: 5\r\nTransfer-Encoding: chunked"),
-                                                     LENGTH_AND_TRANSFER_ENCODING)
-                                                 REFUSED("two lengths",
-                                                         FIELD("Content-Length: 5\r\nContent-Length: 6"),
-                                                         LENGTH)
-                                                     REFUSED("two lengths, equal",
-                                                             FIELD("Content-Length: 5\r\nContent-Length: 5"),
-                                                             LENGTH) REFUSED("length as a list",
-                                                                             FIELD("Content-Length: 5, 5"),
-                                                                             LENGTH)
-                                                         REFUSED("length with a plus",
-                                                                 FIELD("Content-Length: +5"),
-                                                                 LENGTH) REFUSED("gzip, chunked",
-                                                                                 FIELD("Transfer-Encoding: "
-                                                                                       "gzip, chunked"),
-                                                                                 TRANSFER_ENCODING)
-                                                             REFUSED(
-                                                                 "chunked in HTTP/1.0",
-                                                                 "HTTP/1.0 200 OK\r\nTransfer-Encoding: "
-                                                                 "chunked\r\n\r\n",
-                                                                 TRANSFER_ENCODING)
-                                                                 REFUSED(
-                                                                     "204 that announces a body",
-                                                                     "HTTP/1.1 204 x\r\nContent-Length: "
-                                                                     "5\r\n\r\n",
-                                                                     LENGTH) REFUSED("204 with chunks",
-                                                                                     "HTTP/1.1 204 "
-                                                                                     "x\r\nTransfer-Encoding:"
-                                                                                     " chunked\r\n\r\n",
-                                                                                     TRANSFER_ENCODING)
-                                                                     REFUSED("100 that announces a body",
-                                                                             "HTTP/1.1 100 "
-                                                                             "x\r\nContent-Length: 5\r\n\r\n",
-                                                                             LENGTH)
-                                                                         REFUSED("Connection names "
-                                                                                 "Content-Length",
-                                                                                 FIELD("Connection: "
-                                                                                       "content-length"),
-                                                                                 CONNECTION)};
+static const struct row rows[] = {
+    TAKEN("plain", LINE("HTTP/1.1 200 OK")),
+    TAKEN("no phrase", LINE("HTTP/1.1 200 ")),
+    TAKEN("no phrase and no space", LINE("HTTP/1.1 200")),
+    TAKEN("long phrase", LINE("HTTP/1.1 404 Not\tFound here, caf\xe9 (sorry)")),
+    TAKEN("HTTP/1.0", LINE("HTTP/1.0 200 OK")),
+    TAKEN("no fields", "HTTP/1.1 204 No Content\r\n\r\n"),
+    TAKEN("unknown status", LINE("HTTP/1.1 599 x")),
+    TAKEN("interim", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"),
+    REFUSED("empty line first", "\r\nHTTP/1.1 200 OK\r\n\r\n", STATUS_LINE),
+    REFUSED("another protocol", LINE("ICY 200 OK"), STATUS_LINE),
+    REFUSED("HTML", "Hello\r\n\r\n", STATUS_LINE),
+    REFUSED("lower-case http", LINE("http/1.1 200 OK"), STATUS_LINE),
+    REFUSED("two spaces", LINE("HTTP/1.1  200 OK"), STATUS_LINE),
+    REFUSED("tab", LINE("HTTP/1.1\t200 OK"), STATUS_LINE),
+    REFUSED("HTTP/2.0", LINE("HTTP/2.0 200 OK"), VERSION),
+    REFUSED("HTTP/1.2", LINE("HTTP/1.2 200 OK"), VERSION),
+    REFUSED("HTTP/1.11", LINE("HTTP/1.11 200 OK"), STATUS_LINE),
+    REFUSED("status of two digits", LINE("HTTP/1.1 20 OK"), STATUS_LINE),
+    REFUSED("status of four digits", LINE("HTTP/1.1 2000 OK"), STATUS_LINE),
+    REFUSED("status of letters", LINE("HTTP/1.1 2xx OK"), STATUS_LINE),
+    REFUSED("status with a sign", LINE("HTTP/1.1 +20 OK"), STATUS_LINE),
+    REFUSED("status 099", LINE("HTTP/1.1 099 OK"), STATUS_LINE),
+    REFUSED("status 600", LINE("HTTP/1.1 600 OK"), STATUS_LINE),
+    REFUSED("no status", LINE("HTTP/1.1 "), STATUS_LINE),
+    REFUSED("nothing behind the version", "HTTP/1.1\r\n\r\n", STATUS_LINE),
+    REFUSED("tab behind the status", LINE("HTTP/1.1 200\tOK"), STATUS_LINE),
+    REFUSED("control in the phrase", LINE("HTTP/1.1 200 O\x01K"), STATUS_LINE),
+    REFUSED("NUL in the phrase", LINE("HTTP/1.1 200 O\0K"), STATUS_LINE),
+    REFUSED("bare CR in the phrase", LINE("HTTP/1.1 200 O\rK"), LINE_END),
+    REFUSED("bare LF behind the phrase", "HTTP/1.1 200 OK\nContent-Length: 0\r\n\r\n", LINE_END),
+    REFUSED("bare LF behind a field", "HTTP/1.1 200 OK\r\nContent-Length: 0\n\r\n", LINE_END),
+    REFUSED("obs-fold", FIELD("X: a\r\n b"), FIELD_FOLDED),
+    REFUSED("space before the colon", FIELD("X : a"), FIELD_NAME),
+    REFUSED("control in a value", FIELD("X: \x02"), FIELD_VALUE),
+    REFUSED("21 fields",
+            FIELD("X:\r\nX:\r\nX:\r\nX:\r\nX:\r\nX:\r\nX:\r\nX:\r\nX:\r\nX:\r\nX:\r\nX:\r\nX:\r\nX:\r\nX:"
+                  "\r\nX:\r\nX:\r\nX:\r\nX:\r\nX:\r\nX:"),
+            TOO_MANY_FIELDS),
+    REFUSED("length and chunked", FIELD("Content-Length: 5\r\nTransfer-Encoding: chunked"),
+            LENGTH_AND_TRANSFER_ENCODING),
+    REFUSED("two lengths", FIELD("Content-Length: 5\r\nContent-Length: 6"), LENGTH),
+    REFUSED("two lengths, equal", FIELD("Content-Length: 5\r\nContent-Length: 5"), LENGTH),
+    REFUSED("length as a list", FIELD("Content-Length: 5, 5"), LENGTH),
+    REFUSED("length with a plus", FIELD("Content-Length: +5"), LENGTH),
+    REFUSED("gzip, chunked", FIELD("Transfer-Encoding: gzip, chunked"), TRANSFER_ENCODING),
+    REFUSED("chunked in HTTP/1.0", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            TRANSFER_ENCODING),
+    REFUSED("204 that announces a body", "HTTP/1.1 204 x\r\nContent-Length: 5\r\n\r\n", LENGTH),
+    REFUSED("204 with chunks", "HTTP/1.1 204 x\r\nTransfer-Encoding: chunked\r\n\r\n", TRANSFER_ENCODING),
+    REFUSED("100 that announces a body", "HTTP/1.1 100 x\r\nContent-Length: 5\r\n\r\n", LENGTH),
+    REFUSED("Connection names Content-Length", FIELD("Connection: content-length"), CONNECTION),
+};
 
 static struct parsed parse(struct str bytes, enum http_method method)
 {

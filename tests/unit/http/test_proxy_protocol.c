@@ -14,149 +14,116 @@ struct row {
 };
 
 #define ROW(name, bytes, kind, source, destination)                                                          \
-    {name, bytes, sizeof(bytes) - 1, kind, source, destination},
-#define REFUSED(name, bytes) {name, bytes, sizeof(bytes) - 1, BAD, NULL, NULL},
-#define SIGNATURE            "\r\n\r\n\0\r\nQUIT\n"
-#define V4_PAIR              "\xc0\x00\x02\x01\xc0\x00\x02\x02\x9c\x40\x01\xbb"
-#define V6_ONE               "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01"
+    {                                                                                                        \
+        name, bytes, sizeof(bytes) - 1, kind, source, destination                                            \
+    }
+#define REFUSED(name, bytes)                                                                                 \
+    {                                                                                                        \
+        name, bytes, sizeof(bytes) - 1, BAD, NULL, NULL                                                      \
+    }
+#define SIGNATURE "\r\n\r\n\0\r\nQUIT\n"
+#define V4_PAIR   "\xc0\x00\x02\x01\xc0\x00\x02\x02\x9c\x40\x01\xbb"
+#define V6_ONE    "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01"
 
 static const struct row rows[] = {
-    ROW("v1 IPv4", "PROXY TCP4 192.0.2.1 192.0.2.2 40000 443\r\n", IPV4, "192.0.2.1:40000",
-        "192.0.2.2:443") ROW("v1 IPv6", "PROXY TCP6 2001:db8::1 ::1 0 65535\r\n", IPV6, "[2001:db8::1]:0",
-                             "[::1]:65535") ROW("v1 unknown", "PROXY UNKNOWN\r\n", LOCAL, NULL,
-                                                NULL) ROW("v1 unknown with more",
-                                                          "PROXY UNKNOWN ffff::1 what ever\r\n", LOCAL, NULL,
-                                                          NULL) REFUSED("another word", "GET / HTTP/1.1\r\n")
-        REFUSED("lower case", "proxy TCP4 192.0.2.1 192.0.2.2 1 2\r\n") REFUSED(
-            "v1 no family", "PROXY \r\n") REFUSED("v1 other family", "PROXY UDP4 192.0.2.1 192.0.2.2 1 2\r\n")
-            REFUSED("v1 family in lower case", "PROXY tcp4 192.0.2.1 192.0.2.2 1 2\r\n") REFUSED(
-                "v1 unknown and letters",
-                "PROXY UNKNOWNX\r\n") REFUSED("v1 bare LF", "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\n")
-                REFUSED("v1 bare LF at once", "PROXY \n") REFUSED("v1 two spaces",
-                                                                  "PROXY TCP4  192.0.2.1 192.0.2.2 1 2\r\n")
-                    REFUSED("v1 tab", "PROXY TCP4\t192.0.2.1 192.0.2.2 1 2\r\n") REFUSED(
-                        "v1 space at the end", "PROXY TCP4 192.0.2.1 192.0.2.2 1 2 \r\n")
-                        REFUSED("v1 words missing", "PROXY TCP4 192.0.2.1 192.0.2.2 1\r\n") REFUSED(
-                            "v1 words too many", "PROXY TCP4 192.0.2.1 192.0.2.2 1 2 3\r\n")
-                            REFUSED("v1 bad address", "PROXY TCP4 192.0.2.256 192.0.2.2 1 2\r\n") REFUSED(
-                                "v1 address with leading zeros", "PROXY TCP4 192.0.02.1 192.0.2.2 1 2\r\n")
-                                REFUSED("v1 IPv6 as TCP4", "PROXY TCP4 ::1 ::1 1 2\r\n") REFUSED(
-                                    "v1 IPv4 as TCP6", "PROXY TCP6 192.0.2.1 192.0.2.2 1 2\r\n")
-                                    REFUSED("v1 NUL in an address", "PROXY TCP4 192.0.2.1\0x 192.0.2.2 1 "
-                                                                    "2\r\n") REFUSED(
-                                        "v1 port too large",
-                                        "PROXY TCP4 192.0.2.1 192.0.2.2 65536 2\r\n")
-                                        REFUSED("v1 port with a sign", "PROXY TCP4 192.0.2.1 192.0.2.2 +1 "
-                                                                       "2\r\n") REFUSED(
-                                            "v1 port with leading zeros",
-                                            "PROXY TCP4 192.0.2.1 192.0.2.2 01 2\r\n")
-                                            REFUSED("v1 port empty", "PROXY TCP4 192.0.2.1 192.0.2.2  2\r\n") REFUSED(
-                                                "v1 108 bytes",
-                                                "PROXY UNKNOWN "
-                                                "012345678901234567890123456789012345678901234567890123456789"
-                                                "0123456789"
-                                                "01234567890123456789012\r\n")
-                                                ROW("v2 local", SIGNATURE "\x20\x00\x00\x00", LOCAL, NULL, NULL) ROW(
-                                                    "v2 local with an address",
-                                                    SIGNATURE
-                                                    "\x20\x11\x00\x0c" V4_PAIR,
-                                                    LOCAL,
-                                                    NULL,
-                                                    NULL) ROW("v2 unspecified",
-                                                              SIGNATURE
-                                                              "\x21\x00\x00\x03\x01\x02\x03",
-                                                              LOCAL,
-                                                              NULL,
-                                                              NULL)
-                                                    ROW("v2 UDP", SIGNATURE "\x21\x12\x00\x0c" V4_PAIR, LOCAL,
-                                                        NULL, NULL)
-                                                        ROW("v2 IPv4", SIGNATURE "\x21\x11\x00\x0c" V4_PAIR,
-                                                            IPV4, "192.0.2.1:40000",
-                                                            "192.0.2.2:443")
-                                                            ROW("v2 IPv6",
-                                                                SIGNATURE "\x21\x21\x00\x24" V6_ONE V6_ONE
-                                                                          "\x00\x01\x00\x02",
-                                                                IPV6, "[2001:db8::1]:1",
-                                                                "[2001:db8::1]:2") ROW("v2 with rows",
-                                                                                       SIGNATURE "\x21\x11"
-                                                                                                 "\x00"
-                                                                                                 "\x16" V4_PAIR
-                                                                                                 "\x04\x00"
-                                                                                                 "\x00\x03"
-                                                                                                 "\x00\x04"
-                                                                                                 "abcd",
-                                                                                       IPV4, "192.0.2.1:40000", "192.0.2.2:443")
-                                                                REFUSED("v2 broken signature", "\r\n\r\n\0\r"
-                                                                                               "\nQUIT\r\x21"
-                                                                                               "\x11\x00"
-                                                                                               "\x0c" V4_PAIR) REFUSED(
-                                                                    "v2 version 1",
-                                                                    SIGNATURE
-                                                                    "\x11\x11\x00\x0c" V4_PAIR)
-                                                                    REFUSED("v2 version 3", SIGNATURE "\x31"
-                                                                                                      "\x11"
-                                                                                                      "\x00"
-                                                                                                      "\x0c" V4_PAIR) REFUSED(
-                                                                        "v2 unknown command",
-                                                                        SIGNATURE "\x22\x11\x00\x0c" V4_PAIR)
-                                                                        REFUSED(
-                                                                            "v2 unknown family",
-                                                                            SIGNATURE "\x21\x41\x00"
-                                                                                      "\x0c" V4_PAIR)
-                                                                            REFUSED(
-                                                                                "v2 unknown transport",
-                                                                                SIGNATURE
-                                                                                "\x21\x13\x00\x0c" V4_PAIR)
-                                                                                REFUSED("v2 too short for "
-                                                                                        "IPv4",
-                                                                                        SIGNATURE
-                                                                                        "\x21\x11\x00\x0b"
-                                                                                        "\xc0\x00\x02\x01\xc0"
-                                                                                        "\x00\x02\x02\x9c\x40"
-                                                                                        "\x01")
-                                                                                    REFUSED("v2 too short "
-                                                                                            "for IPv6",
-                                                                                            SIGNATURE
-                                                                                            "\x21\x21\x00"
-                                                                                            "\x0c" V4_PAIR)
-                                                                                        REFUSED(
-                                                                                            "v2 too long",
-                                                                                            SIGNATURE
-                                                                                            "\x21\x11\x02"
-                                                                                            "\x09" V4_PAIR)
-                                                                                            REFUSED(
-                                                                                                "v2 much too "
-                                                                                                "long",
-                                                                                                SIGNATURE
-                                                                                                "\x21\x11\xff"
-                                                                                                "\xff" V4_PAIR)
-                                                                                                REFUSED(
-                                                                                                    "v2 row "
-                                                                                                    "cut off",
-                                                                                                    SIGNATURE
-                                                                                                    "\x21\x11"
-                                                                                                    "\x00"
-                                                                                                    "\x0e" V4_PAIR
-                                                                                                    "\x04"
-                                                                                                    "\x00")
-                                                                                                    REFUSED(
-                                                                                                        "v2 "
-                                                                                                        "row "
-                                                                                                        "long"
-                                                                                                        "er "
-                                                                                                        "than"
-                                                                                                        " the"
-                                                                                                        " hea"
-                                                                                                        "der",
-                                                                                                        SIGNATURE
-                                                                                                        "\x21"
-                                                                                                        "\x11"
-                                                                                                        "\x00"
-                                                                                                        "\x10" V4_PAIR
-                                                                                                        "\x04"
-                                                                                                        "\x00"
-                                                                                                        "\x02"
-                                                                                                        "a")};
+    ROW("v1 IPv4", "PROXY TCP4 192.0.2.1 192.0.2.2 40000 443\r\n", IPV4, "192.0.2.1:40000", "192.0.2.2:443"),
+    ROW("v1 IPv6", "PROXY TCP6 2001:db8::1 ::1 0 65535\r\n", IPV6, "[2001:db8::1]:0", "[::1]:65535"),
+    ROW("v1 unknown", "PROXY UNKNOWN\r\n", LOCAL, NULL, NULL),
+    ROW("v1 unknown with more", "PROXY UNKNOWN ffff::1 what ever\r\n", LOCAL, NULL, NULL),
+    REFUSED("another word", "GET / HTTP/1.1\r\n"),
+    REFUSED("lower case", "proxy TCP4 192.0.2.1 192.0.2.2 1 2\r\n"),
+    REFUSED("v1 no family", "PROXY \r\n"),
+    REFUSED("v1 other family", "PROXY UDP4 192.0.2.1 192.0.2.2 1 2\r\n"),
+    REFUSED("v1 family in lower case", "PROXY tcp4 192.0.2.1 192.0.2.2 1 2\r\n"),
+    REFUSED("v1 unknown and letters", "PROXY UNKNOWNX\r\n"),
+    REFUSED("v1 bare LF", "PROXY TCP4 192.0.2.1 192.0.2.2 1 23\n"),
+    REFUSED("v1 bare LF at once", "PROXY \n"),
+    REFUSED("v1 two spaces", "PROXY TCP4  192.0.2.1 192.0.2.2 1 2\r\n"),
+    REFUSED("v1 tab", "PROXY TCP4\t192.0.2.1 192.0.2.2 1 2\r\n"),
+    REFUSED("v1 space at the end", "PROXY TCP4 192.0.2.1 192.0.2.2 1 2 \r\n"),
+    REFUSED("v1 words missing", "PROXY TCP4 192.0.2.1 192.0.2.2 1\r\n"),
+    REFUSED("v1 words too many", "PROXY TCP4 192.0.2.1 192.0.2.2 1 2 3\r\n"),
+    REFUSED("v1 bad address", "PROXY TCP4 192.0.2.256 192.0.2.2 1 2\r\n"),
+    REFUSED("v1 address with leading zeros", "PROXY TCP4 192.0.02.1 192.0.2.2 1 2\r\n"),
+    REFUSED("v1 IPv6 as TCP4", "PROXY TCP4 ::1 ::1 1 2\r\n"),
+    REFUSED("v1 IPv4 as TCP6", "PROXY TCP6 192.0.2.1 192.0.2.2 1 2\r\n"),
+    REFUSED("v1 NUL in an address", "PROXY TCP4 192.0.2.1\0x 192.0.2.2 1 "
+                                    "2\r\n"),
+    REFUSED("v1 port too large", "PROXY TCP4 192.0.2.1 192.0.2.2 65536 2\r\n"),
+    REFUSED("v1 port with a sign", "PROXY TCP4 192.0.2.1 192.0.2.2 +1 "
+                                   "2\r\n"),
+    REFUSED("v1 port with leading zeros", "PROXY TCP4 192.0.2.1 192.0.2.2 01 2\r\n"),
+    REFUSED("v1 port empty", "PROXY TCP4 192.0.2.1 192.0.2.2  2\r\n"),
+    REFUSED("v1 108 bytes", "PROXY UNKNOWN "
+                            "012345678901234567890123456789012345678901234567890123456789"
+                            "0123456789"
+                            "01234567890123456789012\r\n"),
+    ROW("v2 local", SIGNATURE "\x20\x00\x00\x00", LOCAL, NULL, NULL),
+    ROW("v2 local with an address", SIGNATURE "\x20\x11\x00\x0c" V4_PAIR, LOCAL, NULL, NULL),
+    ROW("v2 unspecified", SIGNATURE "\x21\x00\x00\x03\x01\x02\x03", LOCAL, NULL, NULL),
+    ROW("v2 UDP", SIGNATURE "\x21\x12\x00\x0c" V4_PAIR, LOCAL, NULL, NULL),
+    ROW("v2 IPv4", SIGNATURE "\x21\x11\x00\x0c" V4_PAIR, IPV4, "192.0.2.1:40000", "192.0.2.2:443"),
+    ROW("v2 IPv6", SIGNATURE "\x21\x21\x00\x24" V6_ONE V6_ONE "\x00\x01\x00\x02", IPV6, "[2001:db8::1]:1",
+        "[2001:db8::1]:2"),
+    ROW("v2 with rows",
+        SIGNATURE "\x21\x11"
+                  "\x00"
+                  "\x16" V4_PAIR "\x04\x00"
+                  "\x00\x03"
+                  "\x00\x04"
+                  "abcd",
+        IPV4, "192.0.2.1:40000", "192.0.2.2:443"),
+    REFUSED("v2 broken signature", "\r\n\r\n\0\r"
+                                   "\nQUIT\r\x21"
+                                   "\x11\x00"
+                                   "\x0c" V4_PAIR),
+    REFUSED("v2 version 1", SIGNATURE "\x11\x11\x00\x0c" V4_PAIR),
+    REFUSED("v2 version 3", SIGNATURE "\x31"
+                                      "\x11"
+                                      "\x00"
+                                      "\x0c" V4_PAIR),
+    REFUSED("v2 unknown command", SIGNATURE "\x22\x11\x00\x0c" V4_PAIR),
+    REFUSED("v2 unknown family", SIGNATURE "\x21\x41\x00"
+                                           "\x0c" V4_PAIR),
+    REFUSED("v2 unknown transport", SIGNATURE "\x21\x13\x00\x0c" V4_PAIR),
+    REFUSED("v2 too short for "
+            "IPv4",
+            SIGNATURE "\x21\x11\x00\x0b"
+                      "\xc0\x00\x02\x01\xc0"
+                      "\x00\x02\x02\x9c\x40"
+                      "\x01"),
+    REFUSED("v2 too short "
+            "for IPv6",
+            SIGNATURE "\x21\x21\x00"
+                      "\x0c" V4_PAIR),
+    REFUSED("v2 too long", SIGNATURE "\x21\x11\x02"
+                                     "\x09" V4_PAIR),
+    REFUSED("v2 much too "
+            "long",
+            SIGNATURE "\x21\x11\xff"
+                      "\xff" V4_PAIR),
+    REFUSED("v2 row "
+            "cut off",
+            SIGNATURE "\x21\x11"
+                      "\x00"
+                      "\x0e" V4_PAIR "\x04"
+                      "\x00"),
+    REFUSED("v2 "
+            "row "
+            "long"
+            "er "
+            "than"
+            " the"
+            " hea"
+            "der",
+            SIGNATURE "\x21"
+                      "\x11"
+                      "\x00"
+                      "\x10" V4_PAIR "\x04"
+                      "\x00"
+                      "\x02"
+                      "a"),
+};
 
 static void expect_addr(const char *row, const struct addr *got, const char *expected)
 {

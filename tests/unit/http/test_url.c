@@ -10,112 +10,258 @@ struct row {
     enum http_refusal refusal;
 };
 
-#define IS(in, out)          {in, sizeof(in) - 1, out, REFUSAL_NONE},
-#define SAME(in)             IS(in, in)
-#define REFUSED(in, refusal) {in, sizeof(in) - 1, NULL, REFUSAL_##refusal},
+#define IS(in, out)                                                                                          \
+    {                                                                                                        \
+        in, sizeof(in) - 1, out, REFUSAL_NONE                                                                \
+    }
+#define SAME(in) IS(in, in)
+#define REFUSED(in, refusal)                                                                                 \
+    {                                                                                                        \
+        in, sizeof(in) - 1, NULL, REFUSAL_##refusal                                                          \
+    }
 
 static const struct row paths[] = {
-    SAME("/") SAME("/a") SAME("/a/b/") SAME("/a//b") SAME("//") SAME("//a") SAME("/~user/-._")
-        SAME("/!$&'()*+,;=:@") SAME("/a;b=c/d") SAME("/.well-known/security.txt") SAME("/...") SAME("/..a")
-            SAME("/a..") SAME("/.a;b") SAME("/a.;b")
+    SAME("/"),
+    SAME("/a"),
+    SAME("/a/b/"),
+    SAME("/a//b"),
+    SAME("//"),
+    SAME("//a"),
+    SAME("/~user/-._"),
+    SAME("/!$&'()*+,;=:@"),
+    SAME("/a;b=c/d"),
+    SAME("/.well-known/security.txt"),
+    SAME("/..."),
+    SAME("/..a"),
+    SAME("/a.."),
+    SAME("/.a;b"),
+    SAME("/a.;b"),
     /* encodings: of what needs none, undone; of the rest, in capitals */
-    IS("/%61%5A%30%2D%2e%5f%7E", "/aZ0-._~") IS("/file%2etxt", "/file.txt") IS("/a%20b", "/a%20b")
-        IS("/%3b%3a%40%26", "/%3B%3A%40%26") IS("/%25", "/%25") IS("/%252e%252e/%252f", "/%252e%252e/%252f")
-            IS("/%c3%a9", "/%C3%A9") IS("/\xc3\xa9", "/%C3%A9") IS("/\xc3%a9", "/%C3%A9")
-                IS("/\xe2\x82\xac/\xf0\x9f\x98\x80", "/%E2%82%AC/%F0%9F%98%80")
-                    IS("/\"<>[]^`{|}", "/%22%3C%3E%5B%5D%5E%60%7B%7C%7D")
+    IS("/%61%5A%30%2D%2e%5f%7E", "/aZ0-._~"),
+    IS("/file%2etxt", "/file.txt"),
+    IS("/a%20b", "/a%20b"),
+    IS("/%3b%3a%40%26", "/%3B%3A%40%26"),
+    IS("/%25", "/%25"),
+    IS("/%252e%252e/%252f", "/%252e%252e/%252f"),
+    IS("/%c3%a9", "/%C3%A9"),
+    IS("/\xc3\xa9", "/%C3%A9"),
+    IS("/\xc3%a9", "/%C3%A9"),
+    IS("/\xe2\x82\xac/\xf0\x9f\x98\x80", "/%E2%82%AC/%F0%9F%98%80"),
+    IS("/\"<>[]^`{|}", "/%22%3C%3E%5B%5D%5E%60%7B%7C%7D"),
     /* dot segments, RFC 3986 5.2.4 */
-    IS("/.", "/") IS("/./", "/") IS("/a/.", "/a/") IS("/a/./b", "/a/b") IS("/a/..", "/") IS("/a/../", "/")
-        IS("/a/../b", "/b") IS("/a/b/../../c", "/c") IS("/a/b/c/./../../g", "/a/g")
-            IS("/mid/content=5/../6", "/mid/6") IS("/a/./././b/..", "/a/") REFUSED("/..", TARGET_AMBIGUOUS)
-                REFUSED("/../", TARGET_AMBIGUOUS) REFUSED("/../a", TARGET_AMBIGUOUS)
-                    REFUSED("/a/../..", TARGET_AMBIGUOUS) REFUSED("/a/../../b", TARGET_AMBIGUOUS)
-                        REFUSED("/./..", TARGET_AMBIGUOUS) REFUSED("//..", TARGET_AMBIGUOUS) REFUSED(
-                            "/a//../b", TARGET_AMBIGUOUS) REFUSED("/a/..//b", TARGET_AMBIGUOUS)
-                            REFUSED("/a/.//b", TARGET_AMBIGUOUS) REFUSED("//./a", TARGET_AMBIGUOUS)
-                                REFUSED("//.", TARGET_AMBIGUOUS) REFUSED("/a//b/../..", TARGET_AMBIGUOUS)
-                                    REFUSED("/%2e", TARGET_AMBIGUOUS) REFUSED("/a/%2e%2e/b", TARGET_AMBIGUOUS)
-                                        REFUSED("/a/.%2E/b", TARGET_AMBIGUOUS)
-                                            REFUSED("/a/%2e./b", TARGET_AMBIGUOUS)
-                                                REFUSED("/a/%2e", TARGET_AMBIGUOUS)
-                                                    REFUSED("/a/..;/b", TARGET_AMBIGUOUS)
-                                                        REFUSED("/a/..;x=y/b", TARGET_AMBIGUOUS)
-                                                            REFUSED("/a/.;/b", TARGET_AMBIGUOUS)
-                                                                REFUSED("/a/..%3b/b", TARGET_AMBIGUOUS)
-                                                                    REFUSED("/a/%2e%2e;/b", TARGET_AMBIGUOUS)
-                                                                        REFUSED("/a/..;", TARGET_AMBIGUOUS)
+    IS("/.", "/"),
+    IS("/./", "/"),
+    IS("/a/.", "/a/"),
+    IS("/a/./b", "/a/b"),
+    IS("/a/..", "/"),
+    IS("/a/../", "/"),
+    IS("/a/../b", "/b"),
+    IS("/a/b/../../c", "/c"),
+    IS("/a/b/c/./../../g", "/a/g"),
+    IS("/mid/content=5/../6", "/mid/6"),
+    IS("/a/./././b/..", "/a/"),
+    REFUSED("/..", TARGET_AMBIGUOUS),
+    REFUSED("/../", TARGET_AMBIGUOUS),
+    REFUSED("/../a", TARGET_AMBIGUOUS),
+    REFUSED("/a/../..", TARGET_AMBIGUOUS),
+    REFUSED("/a/../../b", TARGET_AMBIGUOUS),
+    REFUSED("/./..", TARGET_AMBIGUOUS),
+    REFUSED("//..", TARGET_AMBIGUOUS),
+    REFUSED("/a//../b", TARGET_AMBIGUOUS),
+    REFUSED("/a/..//b", TARGET_AMBIGUOUS),
+    REFUSED("/a/.//b", TARGET_AMBIGUOUS),
+    REFUSED("//./a", TARGET_AMBIGUOUS),
+    REFUSED("//.", TARGET_AMBIGUOUS),
+    REFUSED("/a//b/../..", TARGET_AMBIGUOUS),
+    REFUSED("/%2e", TARGET_AMBIGUOUS),
+    REFUSED("/a/%2e%2e/b", TARGET_AMBIGUOUS),
+    REFUSED("/a/.%2E/b", TARGET_AMBIGUOUS),
+    REFUSED("/a/%2e./b", TARGET_AMBIGUOUS),
+    REFUSED("/a/%2e", TARGET_AMBIGUOUS),
+    REFUSED("/a/..;/b", TARGET_AMBIGUOUS),
+    REFUSED("/a/..;x=y/b", TARGET_AMBIGUOUS),
+    REFUSED("/a/.;/b", TARGET_AMBIGUOUS),
+    REFUSED("/a/..%3b/b", TARGET_AMBIGUOUS),
+    REFUSED("/a/%2e%2e;/b", TARGET_AMBIGUOUS),
+    REFUSED("/a/..;", TARGET_AMBIGUOUS),
     /* two readings */
-    REFUSED("/a%2fb", TARGET_AMBIGUOUS) REFUSED("/a%2Fb", TARGET_AMBIGUOUS)
-        REFUSED("/..%2f..%2fetc", TARGET_AMBIGUOUS) REFUSED("/a\\b", TARGET_AMBIGUOUS)
-            REFUSED("/..\\a", TARGET_AMBIGUOUS) REFUSED("/a%5cb", TARGET_AMBIGUOUS)
-                REFUSED("/a%5Cb", TARGET_AMBIGUOUS) REFUSED("/%00", TARGET_AMBIGUOUS)
-                    REFUSED("/a%00.html", TARGET_AMBIGUOUS) REFUSED("/%0d%0a", TARGET_AMBIGUOUS)
-                        REFUSED("/%0a", TARGET_AMBIGUOUS) REFUSED("/%09", TARGET_AMBIGUOUS)
-                            REFUSED("/%1f", TARGET_AMBIGUOUS) REFUSED("/%7f", TARGET_AMBIGUOUS)
-                                REFUSED("/%", TARGET_AMBIGUOUS) REFUSED("/%4", TARGET_AMBIGUOUS) REFUSED(
-                                    "/%4g", TARGET_AMBIGUOUS) REFUSED("/%g4", TARGET_AMBIGUOUS)
-                                    REFUSED("/%%41", TARGET_AMBIGUOUS) REFUSED("/%u0041", TARGET_AMBIGUOUS)
-                                        REFUSED("/% 41", TARGET_AMBIGUOUS) REFUSED("/a%2", TARGET_AMBIGUOUS)
+    REFUSED("/a%2fb", TARGET_AMBIGUOUS),
+    REFUSED("/a%2Fb", TARGET_AMBIGUOUS),
+    REFUSED("/..%2f..%2fetc", TARGET_AMBIGUOUS),
+    REFUSED("/a\\b", TARGET_AMBIGUOUS),
+    REFUSED("/..\\a", TARGET_AMBIGUOUS),
+    REFUSED("/a%5cb", TARGET_AMBIGUOUS),
+    REFUSED("/a%5Cb", TARGET_AMBIGUOUS),
+    REFUSED("/%00", TARGET_AMBIGUOUS),
+    REFUSED("/a%00.html", TARGET_AMBIGUOUS),
+    REFUSED("/%0d%0a", TARGET_AMBIGUOUS),
+    REFUSED("/%0a", TARGET_AMBIGUOUS),
+    REFUSED("/%09", TARGET_AMBIGUOUS),
+    REFUSED("/%1f", TARGET_AMBIGUOUS),
+    REFUSED("/%7f", TARGET_AMBIGUOUS),
+    REFUSED("/%", TARGET_AMBIGUOUS),
+    REFUSED("/%4", TARGET_AMBIGUOUS),
+    REFUSED("/%4g", TARGET_AMBIGUOUS),
+    REFUSED("/%g4", TARGET_AMBIGUOUS),
+    REFUSED("/%%41", TARGET_AMBIGUOUS),
+    REFUSED("/%u0041", TARGET_AMBIGUOUS),
+    REFUSED("/% 41", TARGET_AMBIGUOUS),
+    REFUSED("/a%2", TARGET_AMBIGUOUS),
     /* not UTF-8, encoded and raw: overlong, surrogates, too large, broken off, out of order */
-    REFUSED("/%c0%af", TARGET_AMBIGUOUS) REFUSED("/\xc0\xaf", TARGET_AMBIGUOUS)
-        REFUSED("/%c0%ae%c0%ae", TARGET_AMBIGUOUS) REFUSED("/%c1%81", TARGET_AMBIGUOUS)
-            REFUSED("/%e0%80%af", TARGET_AMBIGUOUS) REFUSED("/\xe0\x80\xaf", TARGET_AMBIGUOUS)
-                REFUSED("/%f0%80%80%af", TARGET_AMBIGUOUS) REFUSED("/%f8%80%80%80%af", TARGET_AMBIGUOUS)
-                    REFUSED("/%ed%a0%80", TARGET_AMBIGUOUS) REFUSED("/%f4%90%80%80", TARGET_AMBIGUOUS)
-                        REFUSED("/%f5%80%80%80", TARGET_AMBIGUOUS) REFUSED("/%ff", TARGET_AMBIGUOUS)
-                            REFUSED("/%80", TARGET_AMBIGUOUS) REFUSED("/\xe9", TARGET_AMBIGUOUS)
-                                REFUSED("/%c3", TARGET_AMBIGUOUS) REFUSED("/%c3/%a9", TARGET_AMBIGUOUS)
-                                    REFUSED("/%c3"
-                                            "a%a9",
-                                            TARGET_AMBIGUOUS) REFUSED("/%e2%82", TARGET_AMBIGUOUS)
-                                        REFUSED("/\xe2\x82", TARGET_AMBIGUOUS)
+    REFUSED("/%c0%af", TARGET_AMBIGUOUS),
+    REFUSED("/\xc0\xaf", TARGET_AMBIGUOUS),
+    REFUSED("/%c0%ae%c0%ae", TARGET_AMBIGUOUS),
+    REFUSED("/%c1%81", TARGET_AMBIGUOUS),
+    REFUSED("/%e0%80%af", TARGET_AMBIGUOUS),
+    REFUSED("/\xe0\x80\xaf", TARGET_AMBIGUOUS),
+    REFUSED("/%f0%80%80%af", TARGET_AMBIGUOUS),
+    REFUSED("/%f8%80%80%80%af", TARGET_AMBIGUOUS),
+    REFUSED("/%ed%a0%80", TARGET_AMBIGUOUS),
+    REFUSED("/%f4%90%80%80", TARGET_AMBIGUOUS),
+    REFUSED("/%f5%80%80%80", TARGET_AMBIGUOUS),
+    REFUSED("/%ff", TARGET_AMBIGUOUS),
+    REFUSED("/%80", TARGET_AMBIGUOUS),
+    REFUSED("/\xe9", TARGET_AMBIGUOUS),
+    REFUSED("/%c3", TARGET_AMBIGUOUS),
+    REFUSED("/%c3/%a9", TARGET_AMBIGUOUS),
+    REFUSED("/%c3"
+            "a%a9",
+            TARGET_AMBIGUOUS),
+    REFUSED("/%e2%82", TARGET_AMBIGUOUS),
+    REFUSED("/\xe2\x82", TARGET_AMBIGUOUS),
     /* not a path at all */
-    REFUSED("", TARGET) REFUSED("a", TARGET) REFUSED("*", TARGET) REFUSED("%2f", TARGET) REFUSED("\\", TARGET)
-        REFUSED("/a#b", TARGET) REFUSED("/a b", TARGET) REFUSED("/a?b", TARGET) REFUSED("/a\0b", TARGET)
-            REFUSED("/\x01", TARGET) REFUSED("/\n", TARGET) REFUSED("/\x7f", TARGET) REFUSED("/\t", TARGET)};
+    REFUSED("", TARGET),
+    REFUSED("a", TARGET),
+    REFUSED("*", TARGET),
+    REFUSED("%2f", TARGET),
+    REFUSED("\\", TARGET),
+    REFUSED("/a#b", TARGET),
+    REFUSED("/a b", TARGET),
+    REFUSED("/a?b", TARGET),
+    REFUSED("/a\0b", TARGET),
+    REFUSED("/\x01", TARGET),
+    REFUSED("/\n", TARGET),
+    REFUSED("/\x7f", TARGET),
+    REFUSED("/\t", TARGET),
+};
 
 static const struct row queries[] = {
-    SAME("") SAME("a=b&c=d") SAME("a/b?c") SAME("%41%2e%2f%5c") SAME("%00%0d%0a") SAME("%e9") SAME("%C3%a9")
-        SAME("..;/../") SAME("\\\"<>[]^`{|}") SAME("a+b%2Bc") SAME("%252e") SAME("=") SAME("&&")
-            IS("\xc3\xa9", "%C3%A9") IS("a=\xe2\x82\xac&%c3", "a=%E2%82%AC&%c3") REFUSED("#", TARGET)
-                REFUSED("a#b", TARGET) REFUSED("a b", TARGET) REFUSED("\n", TARGET) REFUSED("a\0", TARGET)
-                    REFUSED("\x7f", TARGET) REFUSED("%", TARGET) REFUSED("%a", TARGET) REFUSED("%zz", TARGET)
-                        REFUSED("a%4", TARGET) REFUSED("\xc0\xaf", TARGET_AMBIGUOUS)
-                            REFUSED("\xe9", TARGET_AMBIGUOUS) REFUSED("\xc3", TARGET_AMBIGUOUS)
-                                REFUSED("\xc3%a9", TARGET_AMBIGUOUS) REFUSED("\xff", TARGET_AMBIGUOUS)};
+    SAME(""),
+    SAME("a=b&c=d"),
+    SAME("a/b?c"),
+    SAME("%41%2e%2f%5c"),
+    SAME("%00%0d%0a"),
+    SAME("%e9"),
+    SAME("%C3%a9"),
+    SAME("..;/../"),
+    SAME("\\\"<>[]^`{|}"),
+    SAME("a+b%2Bc"),
+    SAME("%252e"),
+    SAME("="),
+    SAME("&&"),
+    IS("\xc3\xa9", "%C3%A9"),
+    IS("a=\xe2\x82\xac&%c3", "a=%E2%82%AC&%c3"),
+    REFUSED("#", TARGET),
+    REFUSED("a#b", TARGET),
+    REFUSED("a b", TARGET),
+    REFUSED("\n", TARGET),
+    REFUSED("a\0", TARGET),
+    REFUSED("\x7f", TARGET),
+    REFUSED("%", TARGET),
+    REFUSED("%a", TARGET),
+    REFUSED("%zz", TARGET),
+    REFUSED("a%4", TARGET),
+    REFUSED("\xc0\xaf", TARGET_AMBIGUOUS),
+    REFUSED("\xe9", TARGET_AMBIGUOUS),
+    REFUSED("\xc3", TARGET_AMBIGUOUS),
+    REFUSED("\xc3%a9", TARGET_AMBIGUOUS),
+    REFUSED("\xff", TARGET_AMBIGUOUS),
+};
 
 static const struct row authorities[] = {
-    SAME("a") SAME("example.nl") SAME("example.nl:443") SAME("a-b.c_d") SAME("xn--caf-dma.nl:1") SAME(
-        "a:65535") SAME("example.nl.") SAME("127.0.0.1") SAME("255.255.255.255:80") SAME("1a")
-        SAME("1.2.3.4.nl") SAME("3com.nl") SAME("[::1]") SAME("[2001:db8::1]:8443") SAME("0a.b") SAME(
-            "1.2.3.4a") IS("EXAMPLE.NL", "example.nl") IS("Example.nl:80", "example.nl:80") IS("A:1", "a:1")
-            IS("[2001:DB8:0:0::1]", "[2001:db8::1]") IS("[0:0:0:0:0:0:0:1]:80", "[::1]:80") IS(
-                "[::FFFF:1.2.3.4]", "[::ffff:1.2.3.4]") REFUSED("", AUTHORITY) REFUSED(":80", AUTHORITY)
-                REFUSED("a:", AUTHORITY) REFUSED("a:0", AUTHORITY) REFUSED("a:080", AUTHORITY) REFUSED(
-                    "a:65536", AUTHORITY) REFUSED("a:100000", AUTHORITY) REFUSED("a:+80", AUTHORITY)
-                    REFUSED("a:8 ", AUTHORITY) REFUSED("a:8a", AUTHORITY) REFUSED("a:80:80", AUTHORITY)
-                        REFUSED("a:http", AUTHORITY) REFUSED("A:80A", AUTHORITY) REFUSED("u@a", AUTHORITY)
-                            REFUSED("u:p@a:80", AUTHORITY) REFUSED("@a", AUTHORITY) REFUSED("a@", AUTHORITY)
-                                REFUSED("a/b", AUTHORITY) REFUSED("a?b", AUTHORITY) REFUSED("a#b", AUTHORITY)
-                                    REFUSED("a\\b", AUTHORITY) REFUSED("a b", AUTHORITY)
-                                        REFUSED("a,b", AUTHORITY) REFUSED("a%41", AUTHORITY)
-                                            REFUSED("a\0", AUTHORITY) REFUSED("a\n", AUTHORITY)
-                                                REFUSED("caf\xc3\xa9", AUTHORITY) REFUSED("a;b", AUTHORITY)
-                                                    REFUSED("a*", AUTHORITY) REFUSED(".", AUTHORITY)
-                                                        REFUSED("..", AUTHORITY) REFUSED(".a", AUTHORITY)
-                                                            REFUSED("a..b", AUTHORITY)
-                                                                REFUSED("a..", AUTHORITY)
+    SAME("a"),
+    SAME("example.nl"),
+    SAME("example.nl:443"),
+    SAME("a-b.c_d"),
+    SAME("xn--caf-dma.nl:1"),
+    SAME("a:65535"),
+    SAME("example.nl."),
+    SAME("127.0.0.1"),
+    SAME("255.255.255.255:80"),
+    SAME("1a"),
+    SAME("1.2.3.4.nl"),
+    SAME("3com.nl"),
+    SAME("[::1]"),
+    SAME("[2001:db8::1]:8443"),
+    SAME("0a.b"),
+    SAME("1.2.3.4a"),
+    IS("EXAMPLE.NL", "example.nl"),
+    IS("Example.nl:80", "example.nl:80"),
+    IS("A:1", "a:1"),
+    IS("[2001:DB8:0:0::1]", "[2001:db8::1]"),
+    IS("[0:0:0:0:0:0:0:1]:80", "[::1]:80"),
+    IS("[::FFFF:1.2.3.4]", "[::ffff:1.2.3.4]"),
+    REFUSED("", AUTHORITY),
+    REFUSED(":80", AUTHORITY),
+    REFUSED("a:", AUTHORITY),
+    REFUSED("a:0", AUTHORITY),
+    REFUSED("a:080", AUTHORITY),
+    REFUSED("a:65536", AUTHORITY),
+    REFUSED("a:100000", AUTHORITY),
+    REFUSED("a:+80", AUTHORITY),
+    REFUSED("a:8 ", AUTHORITY),
+    REFUSED("a:8a", AUTHORITY),
+    REFUSED("a:80:80", AUTHORITY),
+    REFUSED("a:http", AUTHORITY),
+    REFUSED("A:80A", AUTHORITY),
+    REFUSED("u@a", AUTHORITY),
+    REFUSED("u:p@a:80", AUTHORITY),
+    REFUSED("@a", AUTHORITY),
+    REFUSED("a@", AUTHORITY),
+    REFUSED("a/b", AUTHORITY),
+    REFUSED("a?b", AUTHORITY),
+    REFUSED("a#b", AUTHORITY),
+    REFUSED("a\\b", AUTHORITY),
+    REFUSED("a b", AUTHORITY),
+    REFUSED("a,b", AUTHORITY),
+    REFUSED("a%41", AUTHORITY),
+    REFUSED("a\0", AUTHORITY),
+    REFUSED("a\n", AUTHORITY),
+    REFUSED("caf\xc3\xa9", AUTHORITY),
+    REFUSED("a;b", AUTHORITY),
+    REFUSED("a*", AUTHORITY),
+    REFUSED(".", AUTHORITY),
+    REFUSED("..", AUTHORITY),
+    REFUSED(".a", AUTHORITY),
+    REFUSED("a..b", AUTHORITY),
+    REFUSED("a..", AUTHORITY),
     /* addresses that only some resolvers read as such */
-    REFUSED("127.1", AUTHORITY) REFUSED("2130706433", AUTHORITY) REFUSED("0x7f000001", AUTHORITY)
-        REFUSED("0X7F.1", AUTHORITY) REFUSED("127.0.0.0x1", AUTHORITY) REFUSED("0177.0.0.1", AUTHORITY)
-            REFUSED("1.2.3.4.", AUTHORITY) REFUSED("1.2.3.256", AUTHORITY) REFUSED("1.2.3.4.5", AUTHORITY)
-                REFUSED("a.1", AUTHORITY) REFUSED("[", AUTHORITY) REFUSED("[]", AUTHORITY)
-                    REFUSED("[::1", AUTHORITY) REFUSED("::1", AUTHORITY) REFUSED("[::1]80", AUTHORITY)
-                        REFUSED("[::1]:", AUTHORITY) REFUSED("[::1]:0", AUTHORITY)
-                            REFUSED("[1.2.3.4]", AUTHORITY) REFUSED("[fe80::1%25eth0]", AUTHORITY)
-                                REFUSED("[::1]]", AUTHORITY) REFUSED("[v1.a]", AUTHORITY)
-                                    REFUSED("[::1\0x]", AUTHORITY) REFUSED("[[::1]]", AUTHORITY)
-                                        REFUSED("[::1]a", AUTHORITY) REFUSED("a[::1]", AUTHORITY)};
+    REFUSED("127.1", AUTHORITY),
+    REFUSED("2130706433", AUTHORITY),
+    REFUSED("0x7f000001", AUTHORITY),
+    REFUSED("0X7F.1", AUTHORITY),
+    REFUSED("127.0.0.0x1", AUTHORITY),
+    REFUSED("0177.0.0.1", AUTHORITY),
+    REFUSED("1.2.3.4.", AUTHORITY),
+    REFUSED("1.2.3.256", AUTHORITY),
+    REFUSED("1.2.3.4.5", AUTHORITY),
+    REFUSED("a.1", AUTHORITY),
+    REFUSED("[", AUTHORITY),
+    REFUSED("[]", AUTHORITY),
+    REFUSED("[::1", AUTHORITY),
+    REFUSED("::1", AUTHORITY),
+    REFUSED("[::1]80", AUTHORITY),
+    REFUSED("[::1]:", AUTHORITY),
+    REFUSED("[::1]:0", AUTHORITY),
+    REFUSED("[1.2.3.4]", AUTHORITY),
+    REFUSED("[fe80::1%25eth0]", AUTHORITY),
+    REFUSED("[::1]]", AUTHORITY),
+    REFUSED("[v1.a]", AUTHORITY),
+    REFUSED("[::1\0x]", AUTHORITY),
+    REFUSED("[[::1]]", AUTHORITY),
+    REFUSED("[::1]a", AUTHORITY),
+    REFUSED("a[::1]", AUTHORITY),
+};
 
 typedef enum http_refusal canonical_fn(struct str, struct arena *, struct str *);
 
