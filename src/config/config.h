@@ -108,7 +108,7 @@ struct config_upstream {
     const struct config_certificate *tls_certificate; /* the gate's own towards the upstream, or NULL */
     enum config_proxy_protocol proxy_protocol;
     struct str host_header;        /* empty: the client's authority is passed on */
-    uint32_t keepalive;            /* idle connections kept per worker and endpoint; default 64 */
+    uint32_t keepalive;            /* idle connections kept per worker and endpoint; default 256 */
     uint32_t keepalive_timeout_ms; /* default 50 s */
     uint32_t connect_timeout_ms;   /* default 3 s */
     uint32_t response_timeout_ms;  /* to the head of the answer; default 60 s; a route may set its own */

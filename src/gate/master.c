@@ -344,6 +344,25 @@ static void usage(FILE *to)
           to);
 }
 
+#ifdef POLDER_BREACH
+/* --breach=ROLE:SLOT:FD */
+static bool add_breach(struct master *m, struct str value)
+{
+    struct str role = str_cut(&value, ':'), slot = str_cut(&value, ':');
+    uint64_t number, fd;
+    if (m->breach_count == CHILDREN_MAX || !str_parse_u64(slot, &number) || number >= CHILDREN_MAX ||
+        !str_parse_u64(value, &fd) || fd > INT_MAX)
+        return false;
+    for (unsigned r = ROLE_WORKER; r < ROLE_COUNT; r++)
+        if (str_eq(role, role_name((enum role)r))) {
+            m->breach_fds[m->breach_count][0] = (int)(ROLE_COUNT * number + r);
+            m->breach_fds[m->breach_count++][1] = (int)fd;
+            return true;
+        }
+    return false;
+}
+#endif
+
 static int master_main(int argc, char **argv)
 {
     static struct master m;
@@ -367,6 +386,8 @@ static int master_main(int argc, char **argv)
 #ifdef POLDER_BREACH
         else if (str_starts(arg, STR("--without=")))
             m.without = (uint32_t)strtoul(argv[i] + strlen("--without="), NULL, 10);
+        else if (str_starts(arg, STR("--breach=")) && add_breach(&m, str_skip(arg, strlen("--breach="))))
+            continue;
 #endif
         else {
             usage(stderr);

@@ -74,6 +74,10 @@ struct master {
     const char *config_path;
     char **argv;
     uint32_t without; /* breach builds: walls to leave out */
+#ifdef POLDER_BREACH
+    int breach_fds[CHILDREN_MAX][2]; /* ROLE_COUNT * slot + role, descriptor; of those that attack on command */
+    unsigned breach_count;
+#endif
     struct child children[CHILDREN_MAX];
     unsigned worker_count;
 

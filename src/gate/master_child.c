@@ -51,6 +51,27 @@ static unsigned collect_fds(struct child *c, int channel, int *fds)
     return n;
 }
 
+#ifdef POLDER_BREACH
+/* The last one: the socket that tells this role to attack. */
+static unsigned add_breach_fd(const struct child *c, int *fds, unsigned n, struct role_start *start)
+{
+    const struct master *m = c->master;
+    for (unsigned i = 0; i < m->breach_count; i++)
+        if (m->breach_fds[i][0] == (int)(ROLE_COUNT * c->slot + c->role)) {
+            start->breach_fd = FD_CHANNEL + (int)n;
+            fds[n++] = m->breach_fds[i][1];
+            break;
+        }
+    return n;
+}
+#else
+static unsigned add_breach_fd(const struct child *c [[maybe_unused]], int *fds [[maybe_unused]], unsigned n,
+                              struct role_start *start [[maybe_unused]])
+{
+    return n;
+}
+#endif
+
 /* The first death is made good at once; one that dies again and again is given more and more time. */
 static uint64_t next_wait_ms(struct child *c)
 {
@@ -80,11 +101,12 @@ void child_start(struct child *c)
     struct role_start start = {.role = c->role, .slot = c->slot, .user = user, .without = m->without};
     int pair[2], pidfd = -1, fds[8];
     c->started_ms = loop_now_ms(m->loop);
-    if (!role_argv(&start, &b, argv) || channel_pair(pair) < 0) {
+    if (channel_pair(pair) < 0) {
         try_later(c);
         return;
     }
-    pid_t pid = process_start("/proc/self/exe", argv, env, fds, collect_fds(c, pair[1], fds), &pidfd);
+    unsigned fd_count = add_breach_fd(c, fds, collect_fds(c, pair[1], fds), &start);
+    pid_t pid = role_argv(&start, &b, argv) ? process_start("/proc/self/exe", argv, env, fds, fd_count, &pidfd) : -E2BIG;
     close(pair[1]);
     if (pid < 0) {
         master_say("the %.*s could not be started: %s", STR_ARG(role_name(c->role)), strerror((int)-pid));

@@ -1,5 +1,6 @@
 #include "gate/role_process.h"
 
+#include "gate/breach.h"
 #include "sys/channel.h"
 #include "sys/signals.h"
 
@@ -8,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { MASTER_QUEUE = 256 };
@@ -28,6 +30,7 @@ static bool message_came(void *self, struct channel *channel [[maybe_unused]], s
 static void master_gone(void *self, struct channel *channel)
 {
     struct role_process *r = self;
+    breach_channel(ROLE_MASTER, NULL);
     channel_free(channel);
     r->master = NULL;
 }
@@ -81,6 +84,7 @@ bool role_process_begin(struct role_process *r, int argc, char **argv, enum sand
                 STR_ARG(role_name(r->role)));
         return false;
     }
+    tzset(); /* gmtime(3), which OpenSSL asks about certificates, reads /etc/localtime the first time */
     if (!enter(r, profile))
         return false;
     struct channel_events events = {message_came, master_gone, r};

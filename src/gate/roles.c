@@ -27,6 +27,10 @@ bool role_start_parse(int argc, char *const argv[], struct role_start *ret)
             start.user = value;
         else if (str_eq(key, STR("without")) && is_number)
             start.without = (uint32_t)number;
+#ifdef POLDER_BREACH
+        else if (str_eq(key, STR("breach")) && is_number && number <= INT32_MAX)
+            start.breach_fd = (int)number;
+#endif
         else
             return false;
     }
@@ -52,6 +56,12 @@ bool role_argv(const struct role_start *start, struct buf *memory, char *ret_arg
         ret_argv[n++] = memory->p + memory->n;
         buf_printf(memory, "without=%u%c", start->without, 0);
     }
+#ifdef POLDER_BREACH
+    if (start->breach_fd) {
+        ret_argv[n++] = memory->p + memory->n;
+        buf_printf(memory, "breach=%d%c", start->breach_fd, 0);
+    }
+#endif
     ret_argv[n] = NULL;
     return !buf_overflowed(memory);
 }

@@ -1,7 +1,8 @@
 /* gate/roles.h - how the processes of the gate are started, and which descriptor is what.
  *
  * The master executes the own binary anew for every role, with role_argv() as arguments: "polder-gate",
- * "role=worker", "slot=0", "user=polder" and, in breach builds, "without=N" (walls to leave out). Descriptors
+ * "role=worker", "slot=0", "user=polder" and, in breach builds, "without=N" (walls to leave out) and
+ * "breach=FD" (where its commands come from). Descriptors
  * 0 and 1 are /dev/null, 2 is the master's standard error; from 3 on they are as listed here, in this order
  * (process_start puts fds[i] at 3 + i). Everything else comes over the channel, as messages. */
 #ifndef POLDER_GATE_ROLES_H
@@ -41,13 +42,16 @@ struct role_start {
     unsigned slot;
     struct str user;  /* gate.user of the configuration: the role's user is USER-ROLE */
     uint32_t without; /* enum sandbox_wall */
+#ifdef POLDER_BREACH
+    int breach_fd; /* tests/breach/live.c; 0: none */
+#endif
 };
 
 /* Reads the arguments the master gave; false: this is no start of a role. */
 [[nodiscard]] bool role_start_parse(int argc, char *const argv[], struct role_start *ret);
 /* Writes them, each ending in a NUL, into memory; ret_argv has room for ROLE_ARGV_MAX and ends in NULL.
  * False: the memory is too small. */
-enum { ROLE_ARGV_MAX = 6 };
+enum { ROLE_ARGV_MAX = 7 };
 [[nodiscard]] bool role_argv(const struct role_start *, struct buf *memory, char *ret_argv[ROLE_ARGV_MAX]);
 
 struct str role_run_name(enum role_run);     /* "up" */

@@ -19,6 +19,8 @@ struct chunk *chunk_get(struct chunk_pool *pool)
         return chunk_new(CHUNK_BYTES);
     pool->free = c->next;
     pool->free_count--;
+    if (pool->free_count < pool->least_free)
+        pool->least_free = pool->free_count;
     c->next = NULL;
     return c;
 }
@@ -47,6 +49,18 @@ void chunk_put(struct chunk_pool *pool, struct chunk *c)
 #endif
     explicit_bzero(c->data, c->end);
     free(c);
+}
+
+unsigned chunk_pool_trim(struct chunk_pool *pool)
+{
+    unsigned freed = 0;
+    for (; pool->least_free > 0; pool->least_free--, pool->free_count--, freed++) {
+        struct chunk *next = pool->free->next;
+        free(pool->free);
+        pool->free = next;
+    }
+    pool->least_free = pool->free_count;
+    return freed;
 }
 
 void chunk_pool_done(struct chunk_pool *pool)

@@ -23,11 +23,13 @@ struct chunk {
 struct chunk_pool {
     struct chunk *free;
     unsigned free_count;
+    unsigned least_free; /* since the last trim: what nobody needed */
 };
 
 struct chunk *chunk_get(struct chunk_pool *);     /* empty; NULL: no memory */
 struct chunk *chunk_get_big(struct chunk_pool *); /* CHUNK_BIG_BYTES */
 void chunk_put(struct chunk_pool *, struct chunk *); /* NULL is fine; bytes are wiped lazily: see chunk.c */
+unsigned chunk_pool_trim(struct chunk_pool *);       /* frees what was not needed since the last call: how many */
 void chunk_pool_done(struct chunk_pool *);
 
 static inline struct str chunk_text(const struct chunk *c)

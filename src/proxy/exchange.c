@@ -17,6 +17,8 @@ struct exchange *exchange_new(struct client *c, const struct exchange_side *side
     if (ex) {
         p->free_exchanges = ex->next_free;
         p->free_exchange_count--;
+        if (p->free_exchange_count < p->least_free_exchanges)
+            p->least_free_exchanges = p->free_exchange_count;
         arena = ex->arena;
     } else {
         ex = malloc(sizeof *ex);
@@ -145,6 +147,19 @@ void exchange_free(struct exchange *ex)
     p->free_exchange_count++;
 }
 
+unsigned exchange_trim(struct proxy *p)
+{
+    unsigned freed = 0;
+    for (; p->least_free_exchanges > 0; p->least_free_exchanges--, p->free_exchange_count--, freed++) {
+        struct exchange *next = p->free_exchanges->next_free;
+        arena_free(p->free_exchanges->arena);
+        free(p->free_exchanges);
+        p->free_exchanges = next;
+    }
+    p->least_free_exchanges = p->free_exchange_count;
+    return freed;
+}
+
 /* ---- answers of the gate's own */
 
 static void answer_own(struct exchange *ex, uint16_t status, const struct http_field *fields, unsigned count,
@@ -232,6 +247,20 @@ static void refuse_politely(struct exchange *ex, enum http_refusal why)
 
 /* ---- route, admit, forward */
 
+/* RFC 6455 4.2.1: one key, base64 of 16 bytes. Over HTTP/2 (RFC 8441) the client sends none and the gate added its own. */
+static bool upgrade_has_key(const struct http_request *r)
+{
+    unsigned keys = 0, good = 0;
+    for (unsigned i = 0; i < r->field_count; i++) {
+        struct str v = r->fields[i].value;
+        if (r->fields[i].id != FIELD_SEC_WEBSOCKET_KEY)
+            continue;
+        keys++;
+        good += v.n == 24 && str_eq(str_skip(v, 22), STR("=="));
+    }
+    return keys == 1 && good == 1;
+}
+
 static enum http_refusal route(struct exchange *ex)
 {
     struct tls_info info;
@@ -250,6 +279,8 @@ static enum http_refusal route(struct exchange *ex)
         return REFUSAL_CLIENT_CERTIFICATE;
     if (ex->req.has_upgrade && !ex->route->websocket)
         return REFUSAL_UPGRADE_NOT_ALLOWED;
+    if (ex->req.has_upgrade && !upgrade_has_key(&ex->req))
+        return REFUSAL_TUNNEL;
     return REFUSAL_NONE;
 }
 
@@ -387,6 +418,10 @@ void exchange_request_end(struct exchange *ex, const struct http_field *trailers
     ex->body_done = true;
     if (!ex->up)
         return;
+    if (ex->tunnel) { /* to be told to the upstream when all is sent: see upstream_tunnel_ready */
+        loop_defer(ex->proxy->loop, &ex->up->again);
+        return;
+    }
     if (ex->body_chunked_up) {
         char text[8192];
         struct buf b = buf_over(text, sizeof text);

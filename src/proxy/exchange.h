@@ -81,6 +81,9 @@ struct exchange *exchange_new(struct client *, const struct exchange_side *, voi
 /* Writes the event; detaches from upstream (aborting it when in mid-answer); frees. */
 void exchange_free(struct exchange *);
 
+/* Frees recycled exchanges that nobody needed since the last call: how many. */
+unsigned exchange_trim(struct proxy *);
+
 /* ex->req is complete and canonical: go. May answer at once. */
 void exchange_begin(struct exchange *);
 /* A request that could not be parsed: answers and ends. */

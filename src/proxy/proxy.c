@@ -8,12 +8,13 @@
 #include "tls/signer.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { ACCEPTS_PER_TURN = 64, SHORT_DRAIN_MS = 10'000 };
+enum { ACCEPTS_PER_TURN = 64, SHORT_DRAIN_MS = 10'000, TRIM_MS = 2000, MALLOC_TOP_KEPT = 256 * 1024 };
 
 uint64_t proxy_random(struct proxy *p)
 {
@@ -47,6 +48,16 @@ static void signature_ready(void *self [[maybe_unused]], void *owner)
 
 static void drain_over(struct timer *t);
 
+/* After a burst the memory of its buffers goes back to the system, so that idle connections cost what they hold. */
+static void trim(struct timer *t)
+{
+    struct proxy *p = container_of(t, struct proxy, trim_timer);
+    unsigned freed = chunk_pool_trim(&p->chunks) + exchange_trim(p);
+    if (freed > 0)
+        malloc_trim(MALLOC_TOP_KEPT);
+    timer_set(p->loop, t, loop_now_ms(p->loop) + TRIM_MS);
+}
+
 struct proxy *proxy_new(struct loop *loop, struct shared *shared, unsigned slot, struct proxy_events events)
 {
     struct proxy *p = calloc(1, sizeof *p);
@@ -61,6 +72,8 @@ struct proxy *proxy_new(struct loop *loop, struct shared *shared, unsigned slot,
     list_init(&p->clients);
     list_init(&p->checks);
     timer_init(&p->drain_timer, drain_over);
+    timer_init(&p->trim_timer, trim);
+    timer_set(loop, &p->trim_timer, loop_now_ms(loop) + TRIM_MS);
     if (!p->io.rx || !p->io.tx || !p->dials || !p->signer || !p->tickets ||
         getrandom(&p->seed, sizeof p->seed, 0) != sizeof p->seed) {
         proxy_free(p);
@@ -104,6 +117,7 @@ void proxy_free(struct proxy *p)
         p->free_exchanges = next;
     }
     timer_clear(p->loop, &p->drain_timer);
+    timer_clear(p->loop, &p->trim_timer);
     tls_signer_free(p->signer);
     tls_tickets_free(p->tickets);
     chunk_pool_done(&p->chunks);

@@ -43,7 +43,8 @@ struct proxy {
     struct list clients;
     unsigned client_count, tunnel_count;
     struct exchange *free_exchanges;
-    unsigned free_exchange_count;
+    unsigned free_exchange_count, least_free_exchanges;
+    struct timer trim_timer; /* gives back what a burst needed */
 
     struct dial_slot *dials;
     unsigned dial_next;

@@ -13,7 +13,7 @@
 
 enum { RSA_MIN_BITS = 3072, EXPIRES_SOON_S = 30 * 86400 };
 
-STACK_OF(X509) *certificates_read(struct str pem, unsigned max)
+STACK_OF(X509) * certificates_read(struct str pem, unsigned max)
 {
     BIO *bio = pem.n && pem.n <= (1U << 24) ? BIO_new_mem_buf(pem.p, (int)pem.n) : NULL;
     STACK_OF(X509) *all = sk_X509_new_null();
@@ -157,8 +157,8 @@ static const char *certificate_fill(struct tls_certificate *c, struct str chain_
     return NULL;
 }
 
-bool certificate_read(struct str chain_pem, struct str ocsp_der, struct tls_certificate *ret, struct arena *arena,
-                      struct str *ret_error)
+bool certificate_read(struct str chain_pem, struct str ocsp_der, struct tls_certificate *ret,
+                      struct arena *arena, struct str *ret_error)
 {
     *ret = (struct tls_certificate){0};
     const char *error = certificate_fill(ret, chain_pem, ocsp_der);
@@ -186,11 +186,12 @@ static struct str date_of(const ASN1_TIME *t, struct arena *arena)
 }
 
 /* Empty, or why these certificates are not a chain from the first one up. */
-static struct str chain_fault(STACK_OF(X509) *all, struct arena *arena)
+static struct str chain_fault(STACK_OF(X509) * all, struct arena *arena)
 {
     for (int i = 0; i + 1 < sk_X509_num(all); i++)
         if (X509_check_issued(sk_X509_value(all, i + 1), sk_X509_value(all, i)) != X509_V_OK)
-            return arena_printf(arena, "certificate %d of the chain was not issued by the one after it", i + 1);
+            return arena_printf(arena, "certificate %d of the chain was not issued by the one after it",
+                                i + 1);
     return STR_NONE;
 }
 
@@ -216,7 +217,8 @@ static struct str leaf_warning(X509 *leaf, int64_t now_s, struct arena *arena)
     if (left_s >= EXPIRES_SOON_S)
         return STR_NONE;
     struct str date = date_of(X509_get0_notAfter(leaf), arena);
-    return arena_printf(arena, "it expires on %.*s, in %lld days", STR_ARG(date), (long long)(left_s / 86400));
+    return arena_printf(arena, "it expires on %.*s, in %lld days", STR_ARG(date),
+                        (long long)(left_s / 86400));
 }
 
 bool tls_check_certificate(struct str chain_pem, int64_t now_s, struct arena *arena, struct str *ret_error,

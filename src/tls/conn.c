@@ -199,7 +199,8 @@ static bool set_server_name(SSL *ssl, const struct tls_context *context, const c
     X509_VERIFY_PARAM *verify = SSL_get0_param(ssl);
     struct addr address;
     bool is_address = addr_parse_ip(str_of(name), &address);
-    if (!is_address && SSL_set_tlsext_host_name(ssl, name) != 1)
+    /* Its macro casts const away and does not write. */
+    if (!is_address && SSL_set_tlsext_host_name(ssl, (char *)(uintptr_t)name) != 1)
         return false;
     if (!context->verifies_host)
         return true;
@@ -217,7 +218,7 @@ static bool conn_attach(struct tls_conn *c, const char *server_name)
         return false;
     BIO_set_data(bio, c);
     BIO_set_init(bio, 1);
-    SSL_set_bio(c->ssl, bio, bio); /* takes it */
+    SSL_set_bio(c->ssl, bio, bio);  /* takes it */
     if (context->certificate_count) /* something to sign with: the handshake may have to pause */
         SSL_set_mode(c->ssl, SSL_MODE_ASYNC);
     if (!context->is_client) {
@@ -241,8 +242,8 @@ struct tls_conn *tls_conn_new(struct tls_context *context, const char *server_na
     return NULL;
 }
 
-/* A handshake that waits for a signature stands on a stack of its own: it must run to its end, in failure, or that
- * stack is never given back. */
+/* A handshake that waits for a signature stands on a stack of its own: it must run to its end, in failure, or
+ * that stack is never given back. */
 static void finish_paused(struct tls_conn *c)
 {
     struct sign_request *r = c->asker.waiting;
@@ -491,10 +492,10 @@ static enum tls_status ssl_read(struct tls_conn *c, struct str in, char *plain, 
         status = ssl_result(c, result);
         break;
     }
-    bool is_all_used = c->input.n == 0 && !SSL_has_pending(c->ssl);
+    bool is_all_used = status == TLS_WANT_INPUT || (c->input.n == 0 && !SSL_has_pending(c->ssl));
     if (!ssl_end(c))
         return fail(c, STR("too_much_input"));
-    return status == TLS_WANT_ROOM && is_all_used ? TLS_DONE : status;
+    return *ret_n > 0 && is_all_used && status != TLS_CLOSED && status != TLS_FAILED ? TLS_DONE : status;
 }
 
 static enum tls_status ssl_write(struct tls_conn *c, struct str plain, size_t *ret_taken, struct buf *out)
@@ -527,8 +528,8 @@ static enum tls_status records_fail(struct tls_conn *c, struct buf *out)
     return fail(c, c->records.failure);
 }
 
-/* The next whole record, from what is held or else straight from `in`; STR_NONE: there is none yet (all of `in` is
- * then held), or the record layer has a failure, or there is no memory. */
+/* The next whole record, from what is held or else straight from `in`; STR_NONE: there is none yet (all of
+ * `in` is then held), or the record layer has a failure, or there is no memory. */
 static struct str next_record(struct tls_conn *c, struct str *in)
 {
     if (kept_n(&c->held) == 0) {
@@ -567,8 +568,10 @@ static void drop_record(struct tls_conn *c, struct str *in, size_t n)
         *in = str_skip(*in, n);
 }
 
-/* Into the owner's memory when it has room for all of it, else into memory of our own that is handed out in parts. */
-static enum record_event open_next(struct tls_conn *c, struct str record, char *plain, size_t cap, size_t *ret_n)
+/* Into the owner's memory when it has room for all of it, else into memory of our own that is handed out in
+ * parts. */
+static enum record_event open_next(struct tls_conn *c, struct str record, char *plain, size_t cap,
+                                   size_t *ret_n)
 {
     size_t need = record.n - RECORD_HEADER - SUITE_TAG_BYTES, n = 0;
     const uint8_t *bytes = (const uint8_t *)record.p;
@@ -622,7 +625,9 @@ static enum tls_status records_read(struct tls_conn *c, struct str in, char *pla
     record_pay_update(&c->records, out);
     if (!kept_add(&c->held, in, 0))
         return fail(c, STR("too_much_input"));
-    return kept_n(&c->pending) ? TLS_WANT_ROOM : *ret_n ? TLS_DONE : TLS_WANT_INPUT;
+    if (kept_n(&c->pending))
+        return TLS_WANT_ROOM;
+    return *ret_n > 0 ? TLS_DONE : TLS_WANT_INPUT;
 }
 
 static enum tls_status records_write(struct tls_conn *c, struct str plain, size_t *ret_taken, struct buf *out)
@@ -661,7 +666,8 @@ enum tls_status tls_conn_read(struct tls_conn *c, struct str in, char *plain, si
 /* After the peer's close_notify there may still be something to say (RFC 8446 6.1). */
 static bool may_write(const struct tls_conn *c)
 {
-    return (c->phase == PHASE_SSL || c->phase == PHASE_RECORDS || c->phase == PHASE_CLOSED) && !c->has_said_close;
+    return (c->phase == PHASE_SSL || c->phase == PHASE_RECORDS || c->phase == PHASE_CLOSED) &&
+           !c->has_said_close;
 }
 
 enum tls_status tls_conn_write(struct tls_conn *c, struct str plain, size_t *ret_taken, struct buf *out)
@@ -712,7 +718,8 @@ bool tls_conn_covers(const struct tls_conn *c, struct str host)
     if (c->shown)
         return certificate_covers(c->shown, host);
     const struct tls_identity *i = c->identity; /* resumed: it was one of these */
-    return i && (!i->ecdsa || certificate_covers(i->ecdsa, host)) && (!i->rsa || certificate_covers(i->rsa, host));
+    return i && (!i->ecdsa || certificate_covers(i->ecdsa, host)) &&
+           (!i->rsa || certificate_covers(i->rsa, host));
 }
 
 struct str tls_conn_failure(const struct tls_conn *c)

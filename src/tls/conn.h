@@ -19,8 +19,8 @@ enum tls_status {
 
 struct tls_conn;
 
-/* owner is handed to the signer's `ready`. server_name: for the client side (SNI and verification), else NULL.
- * NULL: no memory. Takes a reference on the context. */
+/* owner is handed to the signer's `ready`. server_name: for the client side (SNI and verification), else
+ * NULL. NULL: no memory. Takes a reference on the context. */
 struct tls_conn *tls_conn_new(struct tls_context *, const char *server_name, void *owner);
 void tls_conn_free(struct tls_conn *); /* NULL is fine; a signature that still comes is dropped */
 
@@ -29,8 +29,11 @@ void tls_conn_free(struct tls_conn *); /* NULL is fine; a signature that still c
  * `out`, which needs 20 KiB of room. After TLS_FAILED `out` may hold an alert: send it, then close. */
 enum tls_status tls_conn_handshake(struct tls_conn *, struct str in, struct buf *out);
 
-/* Decrypts into plain[0..cap): *ret_n bytes were written (it may be some together with any status but FAILED).
- * TLS_WANT_ROOM: plain is full and more is waiting. */
+/* Decrypts into plain[0..cap): *ret_n bytes were written (it may be some together with any status but
+ * FAILED). TLS_DONE: some were, and all input is used up; TLS_WANT_INPUT: none, feed more. TLS_WANT_ROOM:
+ * plain is full and more is waiting: call again with an empty `in`, and feed nothing before that. With a cap
+ * of 16,640 bytes or more no record is copied. `out` gets what the protocol itself has to say (an alert, a
+ * KeyUpdate): 64 bytes are enough. */
 enum tls_status tls_conn_read(struct tls_conn *, struct str in, char *plain, size_t cap, size_t *ret_n,
                               struct buf *out);
 
@@ -41,13 +44,13 @@ void tls_conn_close_notify(struct tls_conn *, struct buf *out);
 
 struct tls_info {
     bool resumed, is_h2;
-    uint8_t version;            /* 3: TLS 1.2, 4: TLS 1.3 */
-    struct str cipher;          /* standard name, static */
-    struct str server_name;     /* SNI, lower case, or empty; lives with the connection */
-    bool has_client_cert;       /* a client certificate was presented and verified */
-    struct str client_subject;  /* RFC 2253 text; lives with the connection */
-    struct str client_sha256;   /* fingerprint, 64 hex digits */
-    struct str client_serial;   /* hex */
+    uint8_t version;           /* 3: TLS 1.2, 4: TLS 1.3 */
+    struct str cipher;         /* standard name, static */
+    struct str server_name;    /* SNI, lower case, or empty; lives with the connection */
+    bool has_client_cert;      /* a client certificate was presented and verified */
+    struct str client_subject; /* RFC 2253 text; lives with the connection */
+    struct str client_sha256;  /* fingerprint, 64 hex digits */
+    struct str client_serial;  /* hex */
 };
 /* After the handshake. */
 void tls_conn_info(const struct tls_conn *, struct tls_info *ret);

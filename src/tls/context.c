@@ -1,7 +1,7 @@
 /* tls/context.c - the settings all connections of a listener, or towards an upstream, share.
  *
- * Versions, suites, groups and their order follow the NCSC guidelines of 2025 (decision 13): TLS 1.3, by choice
- * TLS 1.2 with ECDHE and AEAD. No renegotiation, no compression, no 0-RTT. */
+ * Versions, suites, groups and their order follow the NCSC guidelines of 2025 (decision 13): TLS 1.3, by
+ * choice TLS 1.2 with ECDHE and AEAD. No renegotiation, no compression, no 0-RTT. */
 #include "tls/setup.h"
 
 #include "tls/provider.h"
@@ -15,22 +15,32 @@
 #include <stdlib.h>
 #include <time.h>
 
-static const char suites_tls13[] = "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256";
+static const char suites_tls13[] =
+    "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256";
 static const char suites_tls12[] = "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
                                    "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:"
                                    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256";
 static const char groups[] = "X25519:P-256:P-384";
 /* What our keys sign with, and what others' handshakes and chains may be signed with. */
-static const char own_schemes[] = "ECDSA+SHA256:ECDSA+SHA384:rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pss_rsae_sha512";
+static const char own_schemes[] =
+    "ECDSA+SHA256:ECDSA+SHA384:rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pss_rsae_sha512";
 static const char peer_schemes[] =
-    "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ed25519:rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pss_rsae_sha512:"
+    "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ed25519:rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pss_rsae_"
+    "sha512:"
     "rsa_pss_pss_sha256:rsa_pss_pss_sha384:rsa_pss_pss_sha512:RSA+SHA256:RSA+SHA384:RSA+SHA512";
 
 enum { PEER_CHAIN_MAX_BYTES = 32768, PEER_CHAIN_MAX_DEPTH = 6, TICKET_LIFETIME_S = 7200 };
 
+/* OpenSSL's macros cast const away and do not write. */
+static char *unconst(const char *text)
+{
+    return (char *)(uintptr_t)text;
+}
+
 int tls_init(void)
 {
-    uint64_t flags = OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_LOAD_SSL_STRINGS | OPENSSL_INIT_LOAD_CRYPTO_STRINGS;
+    uint64_t flags =
+        OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_LOAD_SSL_STRINGS | OPENSSL_INIT_LOAD_CRYPTO_STRINGS;
     uint8_t seed[16];
     if (OPENSSL_init_ssl(flags, NULL) != 1 || !provider_register() || RAND_bytes(seed, sizeof seed) != 1)
         return -1;
@@ -145,16 +155,17 @@ static SSL_CTX *ctx_new(struct tls_context *c, const SSL_METHOD *method, bool tl
         return NULL;
     SSL_CTX_set_app_data(ctx, c);
     SSL_CTX_set_security_level(ctx, 2);
-    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
-                                 SSL_OP_PRIORITIZE_CHACHA);
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                                 SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                               SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_max_cert_list(ctx, PEER_CHAIN_MAX_BYTES);
     SSL_CTX_set_verify_depth(ctx, PEER_CHAIN_MAX_DEPTH);
     if (SSL_CTX_set_min_proto_version(ctx, tls12 ? TLS1_2_VERSION : TLS1_3_VERSION) == 1 &&
-        SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) == 1 && SSL_CTX_set_ciphersuites(ctx, suites_tls13) == 1 &&
-        SSL_CTX_set_cipher_list(ctx, suites_tls12) == 1 && SSL_CTX_set1_groups_list(ctx, groups) == 1)
+        SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) == 1 &&
+        SSL_CTX_set_ciphersuites(ctx, suites_tls13) == 1 && SSL_CTX_set_cipher_list(ctx, suites_tls12) == 1 &&
+        SSL_CTX_set1_groups_list(ctx, unconst(groups)) == 1)
         return ctx;
     SSL_CTX_free(ctx);
     return NULL;
@@ -168,8 +179,8 @@ static bool ctx_use_certificate(SSL_CTX *ctx, struct tls_certificate *c)
 /* Makes the store that verifies the peer. False: *ret_error. */
 static bool ctx_trust(SSL_CTX *ctx, struct str ca_pem, struct str crl_pem, const char **ret_error);
 
-/* A session is resumed only where the same rules for client certificates hold: by name of the listener (not by
- * generation of the configuration), and only while authorities and revocations are what they were. */
+/* A session is resumed only where the same rules for client certificates hold: by name of the listener (not
+ * by generation of the configuration), and only while authorities and revocations are what they were. */
 static bool ctx_session_id(SSL_CTX *ctx, const struct config_listener *l)
 {
     uint8_t id[32];
@@ -181,7 +192,8 @@ static bool ctx_session_id(SSL_CTX *ctx, const struct config_listener *l)
               EVP_DigestUpdate(hash, l->name.p, l->name.n) == 1 &&
               EVP_DigestUpdate(hash, l->client_ca_pem.p, l->client_ca_pem.n) == 1 &&
               EVP_DigestUpdate(hash, l->client_crl_pem.p, l->client_crl_pem.n) == 1 &&
-              EVP_DigestFinal_ex(hash, id, NULL) == 1 && SSL_CTX_set_session_id_context(ctx, id, sizeof id) == 1;
+              EVP_DigestFinal_ex(hash, id, NULL) == 1 &&
+              SSL_CTX_set_session_id_context(ctx, id, sizeof id) == 1;
     EVP_MD_CTX_free(hash);
     return ok;
 }
@@ -202,7 +214,7 @@ static bool ctx_client_certificates(SSL_CTX *ctx, const struct config_listener *
         return true;
     bool is_required = l->client_certificate == CLIENT_CERT_REQUIRED;
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | (is_required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), NULL);
-    if (SSL_CTX_set1_client_sigalgs_list(ctx, peer_schemes) != 1)
+    if (SSL_CTX_set1_client_sigalgs_list(ctx, unconst(peer_schemes)) != 1)
         return false;
     STACK_OF(X509) *authorities = certificates_read(l->client_ca_pem, 1000);
     bool ok = authorities != NULL;
@@ -224,8 +236,8 @@ static SSL_CTX *ctx_server(struct tls_context *c, const struct config_listener *
     SSL_CTX_set_alpn_select_cb(ctx, alpn_callback, c);
     SSL_CTX_set_tlsext_status_cb(ctx, staple_callback);
     SSL_CTX_set_tlsext_status_arg(ctx, c);
-    if (SSL_CTX_set1_sigalgs_list(ctx, own_schemes) == 1 && ctx_session_id(ctx, l) && ctx_tickets(ctx, c) &&
-        ctx_client_certificates(ctx, l, ret_error))
+    if (SSL_CTX_set1_sigalgs_list(ctx, unconst(own_schemes)) == 1 && ctx_session_id(ctx, l) &&
+        ctx_tickets(ctx, c) && ctx_client_certificates(ctx, l, ret_error))
         return ctx;
     SSL_CTX_free(ctx);
     return NULL;
@@ -317,8 +329,8 @@ void tls_context_unref(struct tls_context *c)
     free(c);
 }
 
-static bool context_read_certificates(struct tls_context *c, const struct config_listener *l, struct arena *arena,
-                                      struct str *ret_error)
+static bool context_read_certificates(struct tls_context *c, const struct config_listener *l,
+                                      struct arena *arena, struct str *ret_error)
 {
     c->certificates = calloc(l->certificate_count, sizeof *c->certificates);
     for (unsigned i = 0; c->certificates && i < l->certificate_count; i++) {
@@ -373,16 +385,19 @@ static int name_order(const void *a, const void *b)
     return str_compare(x->name, y->name);
 }
 
-static bool context_add_default(struct tls_context *c, const struct config_listener *l, const char **ret_error)
+static bool context_add_default(struct tls_context *c, const struct config_listener *l,
+                                const char **ret_error)
 {
     struct tls_certificate *first = &c->certificates[0];
     struct tls_certificate *other =
         first->name_count ? best_certificate(c, first->names[0], !first->is_rsa) : NULL;
-    return identity_for(c, l, first->is_rsa ? other : first, first->is_rsa ? first : other, ret_error) != NULL;
+    return identity_for(c, l, first->is_rsa ? other : first, first->is_rsa ? first : other, ret_error) !=
+           NULL;
 }
 
 /* Every name of every certificate to the identity that serves it. */
-static bool context_index_names(struct tls_context *c, const struct config_listener *l, const char **ret_error)
+static bool context_index_names(struct tls_context *c, const struct config_listener *l,
+                                const char **ret_error)
 {
     size_t count = 0;
     for (unsigned i = 0; i < c->certificate_count; i++)
@@ -405,7 +420,8 @@ static bool context_index_names(struct tls_context *c, const struct config_liste
 }
 
 struct tls_context *tls_context_server(const struct config_listener *l, struct tls_signer *signer,
-                                       struct tls_tickets *tickets, struct arena *arena, struct str *ret_error)
+                                       struct tls_tickets *tickets, struct arena *arena,
+                                       struct str *ret_error)
 {
     const char *error = "out of memory";
     *ret_error = STR_NONE;
@@ -425,8 +441,8 @@ struct tls_context *tls_context_server(const struct config_listener *l, struct t
 
 /* ---- towards an upstream */
 
-static bool context_client_certificate(struct tls_context *c, const struct config_upstream *u, struct arena *arena,
-                                       struct str *ret_error)
+static bool context_client_certificate(struct tls_context *c, const struct config_upstream *u,
+                                       struct arena *arena, struct str *ret_error)
 {
     const struct config_certificate *from = u->tls_certificate;
     if (!from)
@@ -449,7 +465,8 @@ static SSL_CTX *ctx_client(struct tls_context *c, const struct config_upstream *
         return NULL;
     SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
     SSL_CTX_set_verify(ctx, u->tls_verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
-    if (SSL_CTX_set_alpn_protos(ctx, alpn, sizeof alpn) == 0 && SSL_CTX_set1_sigalgs_list(ctx, peer_schemes) == 1 &&
+    if (SSL_CTX_set_alpn_protos(ctx, alpn, sizeof alpn) == 0 &&
+        SSL_CTX_set1_sigalgs_list(ctx, unconst(peer_schemes)) == 1 &&
         (!u->tls_verify || ctx_trust(ctx, u->tls_ca_pem, STR_NONE, ret_error)) &&
         (c->certificate_count == 0 || ctx_use_certificate(ctx, &c->certificates[0])))
         return ctx;

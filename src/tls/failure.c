@@ -10,7 +10,10 @@ struct row {
 
 #define WORD(number, word)                                                                                   \
     {                                                                                                        \
-        (number), { (word), sizeof(word) - 1 }                                                               \
+        (number),                                                                                            \
+        {                                                                                                    \
+            (word), sizeof(word) - 1                                                                         \
+        }                                                                                                    \
     }
 
 #define REASON(number, word) WORD(number, word),

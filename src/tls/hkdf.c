@@ -1,6 +1,6 @@
-/* tls/hkdf.c - HKDF over OpenSSL's plain SHA functions. Those are marked deprecated in favour of EVP, but EVP's HMAC and
- * HKDF look up, allocate and free some dozen objects for each of the 30 or so uses in a handshake: a fifth of all its
- * instructions. The hashing itself is the same assembly code. */
+/* tls/hkdf.c - HKDF over OpenSSL's plain SHA functions. Those are marked deprecated in favour of EVP, but
+ * EVP's HMAC and HKDF look up, allocate and free some dozen objects for each of the 30 or so uses in a
+ * handshake: a fifth of all its instructions. The hashing itself is the same assembly code. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "tls/hkdf.h"
 
@@ -86,8 +86,8 @@ void hkdf_extract(enum hkdf_hash hash, struct str salt, struct str input, uint8_
     OPENSSL_cleanse(&k, sizeof k);
 }
 
-void hkdf_expand_label(const struct hkdf_key *k, struct str prefix, struct str label, struct str context, uint8_t *ret,
-                       size_t n)
+void hkdf_expand_label(const struct hkdf_key *k, struct str prefix, struct str label, struct str context,
+                       uint8_t *ret, size_t n)
 {
     char info[2 + 1 + HKDF_LABEL_MAX + 1 + HKDF_MAX + 1];
     uint8_t block[HKDF_MAX];

@@ -1,4 +1,5 @@
-/* tls/hkdf.h - the key derivation of TLS 1.3 (RFC 5869, RFC 8446 7.1), for outputs no longer than the hash. */
+/* tls/hkdf.h - the key derivation of TLS 1.3 (RFC 5869, RFC 8446 7.1), for outputs no longer than the hash.
+ */
 #ifndef POLDER_TLS_HKDF_H
 #define POLDER_TLS_HKDF_H
 
@@ -25,7 +26,7 @@ void hkdf_key_set(struct hkdf_key *, enum hkdf_hash, struct str secret);
 /* HKDF-Extract */
 void hkdf_extract(enum hkdf_hash, struct str salt, struct str input, uint8_t ret[HKDF_MAX]);
 /* HKDF-Expand-Label; the label with its prefix ("tls13 key"). n at most the hash's size; must() otherwise. */
-void hkdf_expand_label(const struct hkdf_key *, struct str prefix, struct str label, struct str context, uint8_t *ret,
-                       size_t n);
+void hkdf_expand_label(const struct hkdf_key *, struct str prefix, struct str label, struct str context,
+                       uint8_t *ret, size_t n);
 
 #endif

@@ -23,8 +23,10 @@ struct scheme {
 };
 
 static const struct scheme schemes[] = {
-    {SCHEME_ECDSA_P256_SHA256, "prime256v1", "SHA256"}, {SCHEME_ECDSA_P384_SHA384, "secp384r1", "SHA384"},
-    {SCHEME_RSA_PSS_SHA256, NULL, "SHA256"},            {SCHEME_RSA_PSS_SHA384, NULL, "SHA384"},
+    {SCHEME_ECDSA_P256_SHA256, "prime256v1", "SHA256"},
+    {SCHEME_ECDSA_P384_SHA384, "secp384r1", "SHA384"},
+    {SCHEME_RSA_PSS_SHA256, NULL, "SHA256"},
+    {SCHEME_RSA_PSS_SHA384, NULL, "SHA384"},
     {SCHEME_RSA_PSS_SHA512, NULL, "SHA512"},
 };
 enum { SCHEME_COUNT = sizeof schemes / sizeof *schemes };
@@ -144,9 +146,10 @@ static EVP_PKEY *key_read(struct str pem, const char **ret_error)
     EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_password, &was_asked) : NULL;
     BIO_free(bio);
     ERR_clear_error();
-    *ret_error = key         ? key_weakness(key)
-                 : was_asked ? "the key is protected by a password; store it without one, readable by root only"
-                             : "no private key in PEM form was found";
+    *ret_error = key ? key_weakness(key)
+                 : was_asked
+                     ? "the key is protected by a password; store it without one, readable by root only"
+                     : "no private key in PEM form was found";
     if (!*ret_error)
         return key;
     EVP_PKEY_free(key);

@@ -1,8 +1,8 @@
 /* tls/provider.c - key management and signatures for keys that the signer holds. Invariants:
  *
  * 1. Nothing private is ever in here: import takes and export gives the public half only.
- * 2. A signature is asked only over the two shapes a TLS handshake has; what is sent is the transcript hash, or
- *    the randoms and parameters, never bytes of the caller's choice.
+ * 2. A signature is asked only over the two shapes a TLS handshake has; what is sent is the transcript hash,
+ * or the randoms and parameters, never bytes of the caller's choice.
  * 3. A request on a fibre's stack is forgotten before the fibre goes on. */
 #include "tls/provider.h"
 
@@ -20,8 +20,8 @@
 #include <stdlib.h>
 #include <strings.h>
 
-/* The one exception to "no global state" in this folder: OpenSSL tells a provider which key to use but not for
- * which connection. Set while SSL_do_handshake runs. */
+/* The exception to "no global state" in this folder, with schedule.c and the loaded providers themselves:
+ * OpenSSL tells a provider which key to use but not for which connection. Set while SSL_do_handshake runs. */
 static struct sign_asker *current_asker;
 
 void provider_enter(struct sign_asker *asker, const struct schedule_sink *sink)
@@ -87,9 +87,10 @@ static int key_import(void *key, int selection, const OSSL_PARAM params[])
     struct remote_key *k = key;
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, k->is_rsa ? "RSA" : "EC", "provider=default");
     /* OpenSSL takes the parameters as changeable but does not change them. */
-    bool ok = ctx && EVP_PKEY_fromdata_init(ctx) == 1 &&
-              EVP_PKEY_fromdata(ctx, &k->public_key, EVP_PKEY_PUBLIC_KEY, (OSSL_PARAM *)(uintptr_t)params) == 1 &&
-              provider_public_sha256(k->public_key, k->sha256);
+    bool ok =
+        ctx && EVP_PKEY_fromdata_init(ctx) == 1 &&
+        EVP_PKEY_fromdata(ctx, &k->public_key, EVP_PKEY_PUBLIC_KEY, (OSSL_PARAM *)(uintptr_t)params) == 1 &&
+        provider_public_sha256(k->public_key, k->sha256);
     EVP_PKEY_CTX_free(ctx);
     if (ok && !k->is_rsa)
         k->curve_bits = (unsigned)EVP_PKEY_get_bits(k->public_key);
@@ -159,7 +160,10 @@ static const char *rsa_operation_name(int operation)
     return "RSA";
 }
 
-#define DISPATCH(id, function) {id, (void (*)(void))(function)}
+#define DISPATCH(id, function)                                                                               \
+    {                                                                                                        \
+        id, (void (*)(void))(function)                                                                       \
+    }
 #define KEYMGMT_COMMON                                                                                       \
     DISPATCH(OSSL_FUNC_KEYMGMT_FREE, key_free), DISPATCH(OSSL_FUNC_KEYMGMT_HAS, key_has),                    \
         DISPATCH(OSSL_FUNC_KEYMGMT_IMPORT, key_import), DISPATCH(OSSL_FUNC_KEYMGMT_EXPORT, key_export),      \
@@ -209,7 +213,8 @@ static unsigned digest_bits(const char *name)
         const char *name;
         unsigned bits;
     } digests[] = {
-        {"SHA256", 256}, {"SHA2-256", 256}, {"SHA384", 384}, {"SHA2-384", 384}, {"SHA512", 512}, {"SHA2-512", 512},
+        {"SHA256", 256},   {"SHA2-256", 256}, {"SHA384", 384},
+        {"SHA2-384", 384}, {"SHA512", 512},   {"SHA2-512", 512},
     };
     for (size_t i = 0; name && i < sizeof digests / sizeof *digests; i++)
         if (strcasecmp(name, digests[i].name) == 0)
@@ -245,7 +250,8 @@ static const OSSL_PARAM *signature_settable_params(void *signature, void *provid
     return types;
 }
 
-/* OpenSSL also asks this to learn which digests a key can sign with, so what the signer refuses is refused here. */
+/* OpenSSL also asks this to learn which digests a key can sign with, so what the signer refuses is refused
+ * here. */
 static int signature_init(void *signature, const char *digest, void *key, const OSSL_PARAM params[])
 {
     struct signature *s = signature;
@@ -342,7 +348,8 @@ static const OSSL_ALGORITHM *provider_query(void *provider, int operation, int *
     };
     static const OSSL_ALGORITHM signatures[] = {
         {"ECDSA", "provider=polder,polder.remote=yes", signature_functions, NULL},
-        {"RSA:rsaEncryption:1.2.840.113549.1.1.1", "provider=polder,polder.remote=yes", signature_functions, NULL},
+        {"RSA:rsaEncryption:1.2.840.113549.1.1.1", "provider=polder,polder.remote=yes", signature_functions,
+         NULL},
         {NULL, NULL, NULL, NULL},
     };
     static const OSSL_ALGORITHM derivations[] = {
@@ -369,25 +376,35 @@ static int provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in
     return 1;
 }
 
-/* Whoever does not ask for our keys by name gets OpenSSL's own: we have no key generation, no verification. (What does not
- * say otherwise counts as "polder.remote=no".) The key schedule is for everybody: only libssl has a use for it. */
+/* Whoever does not ask for our keys by name gets OpenSSL's own: we have no key generation, no verification.
+ * (What does not say otherwise counts as "polder.remote=no".) The key schedule is for everybody: only libssl
+ * has a use for it. */
 bool provider_register(void)
 {
-    return OSSL_PROVIDER_load(NULL, "default") && OSSL_PROVIDER_add_builtin(NULL, "polder", provider_init) == 1 &&
-           OSSL_PROVIDER_load(NULL, "polder") &&
-           EVP_set_default_properties(NULL, "?polder.remote=no,?polder.schedule=yes") == 1;
+    static struct {
+        OSSL_PROVIDER *theirs, *ours;
+    } loaded; /* for the life of the process */
+    if (loaded.theirs && loaded.ours)
+        return true;
+    loaded.theirs = OSSL_PROVIDER_load(NULL, "default");
+    if (!loaded.theirs || OSSL_PROVIDER_add_builtin(NULL, "polder", provider_init) != 1)
+        return false;
+    loaded.ours = OSSL_PROVIDER_load(NULL, "polder");
+    return loaded.ours && EVP_set_default_properties(NULL, "?polder.remote=no,?polder.schedule=yes") == 1;
 }
 
 EVP_PKEY *provider_key(EVP_PKEY *public_key)
 {
-    const char *type = EVP_PKEY_is_a(public_key, "EC") ? "EC" : EVP_PKEY_is_a(public_key, "RSA") ? "RSA" : NULL;
+    const char *type = EVP_PKEY_is_a(public_key, "EC")    ? "EC"
+                       : EVP_PKEY_is_a(public_key, "RSA") ? "RSA"
+                                                          : NULL;
     if (!type)
         return NULL;
     EVP_PKEY *key = NULL;
     OSSL_PARAM *params = NULL;
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, type, "provider=polder");
-    if (!ctx || EVP_PKEY_todata(public_key, EVP_PKEY_PUBLIC_KEY, &params) != 1 || EVP_PKEY_fromdata_init(ctx) != 1 ||
-        EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_PUBLIC_KEY, params) != 1)
+    if (!ctx || EVP_PKEY_todata(public_key, EVP_PKEY_PUBLIC_KEY, &params) != 1 ||
+        EVP_PKEY_fromdata_init(ctx) != 1 || EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_PUBLIC_KEY, params) != 1)
         key = NULL;
     OSSL_PARAM_free(params);
     EVP_PKEY_CTX_free(ctx);

@@ -2,8 +2,8 @@
  *
  * Its keys are a public key and the name (SHA-256 of the SubjectPublicKeyInfo) by which the signer knows the
  * private half. Its signatures pause the handshake (an OpenSSL async job) until the signer's answer is there.
- * It takes nothing but what a TLS handshake signs: RFC 8446 4.4.3, RFC 8422 5.4. It also brings the key derivation
- * of tls/schedule.h. */
+ * It takes nothing but what a TLS handshake signs: RFC 8446 4.4.3, RFC 8422 5.4. It also brings the key
+ * derivation of tls/schedule.h. */
 #ifndef POLDER_TLS_PROVIDER_H
 #define POLDER_TLS_PROVIDER_H
 

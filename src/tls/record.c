@@ -15,13 +15,13 @@
 enum { MESSAGE_NEW_SESSION_TICKET = 4, MESSAGE_KEY_UPDATE = 24, BARREN_MAX = 32 };
 
 enum { /* RFC 8446 6 */
-    ALERT_CLOSE_NOTIFY = 0,
-    ALERT_UNEXPECTED_MESSAGE = 10,
-    ALERT_BAD_RECORD_MAC = 20,
-    ALERT_RECORD_OVERFLOW = 22,
-    ALERT_DECODE_ERROR = 50,
-    ALERT_USER_CANCELED = 90,
-    ALERT_ILLEGAL_PARAMETER = 47,
+       ALERT_CLOSE_NOTIFY = 0,
+       ALERT_UNEXPECTED_MESSAGE = 10,
+       ALERT_BAD_RECORD_MAC = 20,
+       ALERT_RECORD_OVERFLOW = 22,
+       ALERT_DECODE_ERROR = 50,
+       ALERT_USER_CANCELED = 90,
+       ALERT_ILLEGAL_PARAMETER = 47,
 };
 
 static enum record_event fail(struct record_layer *l, uint8_t alert, struct str why)
@@ -66,8 +66,10 @@ void record_done(struct record_layer *l)
 
 /* ---- protection (RFC 8446 5.2, 5.3) */
 
-/* Makes the cipher ready for the next record of this direction, its header as additional data. NULL: no memory. */
-static EVP_CIPHER_CTX *half_begin(struct tls_suite *suite, struct record_half *h, bool encrypts, const uint8_t *header)
+/* Makes the cipher ready for the next record of this direction, its header as additional data. NULL: no
+ * memory. */
+static EVP_CIPHER_CTX *half_begin(struct tls_suite *suite, struct record_half *h, bool encrypts,
+                                  const uint8_t *header)
 {
     uint8_t nonce[SUITE_IV_BYTES];
     int n;
@@ -107,7 +109,8 @@ static bool tag_set(EVP_CIPHER_CTX *ctx, const uint8_t *tag)
 static bool seal(struct record_layer *l, uint8_t type, struct str plain, uint8_t *to)
 {
     size_t body = plain.n + 1 + SUITE_TAG_BYTES;
-    const uint8_t header[RECORD_HEADER] = {RECORD_APPLICATION_DATA, 3, 3, (uint8_t)(body >> 8), (uint8_t)body};
+    const uint8_t header[RECORD_HEADER] = {RECORD_APPLICATION_DATA, 3, 3, (uint8_t)(body >> 8),
+                                           (uint8_t)body};
     memcpy(to, header, sizeof header);
     uint8_t *at = to + RECORD_HEADER;
     int n = 0, last = 0;
@@ -256,7 +259,8 @@ static enum record_event take(struct record_layer *l, uint8_t type, const uint8_
     return fail(l, ALERT_UNEXPECTED_MESSAGE, STR("unexpected_record"));
 }
 
-enum record_event record_open(struct record_layer *l, const uint8_t *record, size_t n, uint8_t *plain, size_t *ret_n)
+enum record_event record_open(struct record_layer *l, const uint8_t *record, size_t n, uint8_t *plain,
+                              size_t *ret_n)
 {
     *ret_n = 0;
     if (!open_record(l, record, n, plain))

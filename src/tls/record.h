@@ -1,5 +1,6 @@
-/* tls/record.h - the TLS 1.3 record layer after the handshake (RFC 8446 5): protects and opens records, answers
- * key updates. OpenSSL does the handshake; then its object, 12 KB and more a connection, is let go and this goes on.
+/* tls/record.h - the TLS 1.3 record layer after the handshake (RFC 8446 5): protects and opens records,
+ * answers key updates. OpenSSL does the handshake; then its object, 12 KB and more a connection, is let go
+ * and this goes on.
  *
  * Pure: bytes in, bytes out. */
 #ifndef POLDER_TLS_RECORD_H
@@ -10,19 +11,19 @@
 
 enum {
     RECORD_HEADER = 5,
-    RECORD_PLAIN_MAX = 16384,                               /* RFC 8446 5.1 */
-    RECORD_SEALED_MAX = RECORD_PLAIN_MAX + 256,             /* RFC 8446 5.2, without the header */
+    RECORD_PLAIN_MAX = 16384,                              /* RFC 8446 5.1 */
+    RECORD_SEALED_MAX = RECORD_PLAIN_MAX + 256,            /* RFC 8446 5.2, without the header */
     RECORD_OVERHEAD = RECORD_HEADER + 1 + SUITE_TAG_BYTES, /* of a record without padding */
 };
 
 enum record_type { /* RFC 8446 5.1 */
-    RECORD_CHANGE_CIPHER_SPEC = 20,
-    RECORD_ALERT = 21,
-    RECORD_HANDSHAKE = 22,
-    RECORD_APPLICATION_DATA = 23,
+                   RECORD_CHANGE_CIPHER_SPEC = 20,
+                   RECORD_ALERT = 21,
+                   RECORD_HANDSHAKE = 22,
+                   RECORD_APPLICATION_DATA = 23,
 };
 
-struct record_half { /* one direction */
+struct record_half {             /* one direction */
     struct suite_cipher *cipher; /* borrowed; NULL: not set up now */
     uint64_t sequence;
     uint8_t key[SUITE_KEY_MAX], iv[SUITE_IV_BYTES];
@@ -32,13 +33,13 @@ struct record_half { /* one direction */
 struct record_layer {
     struct tls_suite *suite; /* NULL: not started */
     struct record_half in, out;
-    struct str failure;       /* a word, static; empty: none */
-    uint8_t alert;            /* to be sent for it; 0: none */
-    uint32_t skip_n;          /* bytes of a message that is not for us */
+    struct str failure;            /* a word, static; empty: none */
+    uint8_t alert;                 /* to be sent for it; 0: none */
+    uint32_t skip_n;               /* bytes of a message that is not for us */
     uint8_t message[4], message_n; /* the head of a handshake message, as far as it came */
-    uint8_t barren;           /* records in a row that brought no data */
+    uint8_t barren;                /* records in a row that brought no data */
     bool is_client;
-    bool owes_update;         /* the peer asked for a KeyUpdate */
+    bool owes_update; /* the peer asked for a KeyUpdate */
 };
 
 /* Both secrets must be set. sent: records that were already sealed under the outgoing key. */
@@ -57,10 +58,11 @@ enum record_event {
 };
 
 /* Opens one whole record of n bytes. plain has room for n - RECORD_HEADER - SUITE_TAG_BYTES bytes. */
-enum record_event record_open(struct record_layer *, const uint8_t *record, size_t n, uint8_t *plain, size_t *ret_n);
+enum record_event record_open(struct record_layer *, const uint8_t *record, size_t n, uint8_t *plain,
+                              size_t *ret_n);
 
-/* Appends one record, plain being at most RECORD_PLAIN_MAX. False, with nothing appended: `out` has less room than
- * plain and RECORD_OVERHEAD (or a KeyUpdate has to go first and has no room). */
+/* Appends one record, plain being at most RECORD_PLAIN_MAX. False, with nothing appended: `out` has less room
+ * than plain and RECORD_OVERHEAD (or a KeyUpdate has to go first and has no room). */
 bool record_seal(struct record_layer *, enum record_type, struct str plain, struct buf *out);
 
 /* Sends the KeyUpdate that is owed, when there is room. */

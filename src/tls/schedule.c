@@ -1,5 +1,6 @@
-/* tls/schedule.c - derivations of one handshake. Secrets are used three or four times in a row, so the last few are kept
- * made ready; what comes before any secret is in (RFC 8446 7.1, the early secret without a PSK) is computed once.
+/* tls/schedule.c - derivations of one handshake. Secrets are used three or four times in a row, so the last
+ * few are kept made ready; what comes before any secret is in (RFC 8446 7.1, the early secret without a PSK)
+ * is computed once.
  *
  * Takes the parameters as libssl gives them, all with the call; anything else is refused. */
 #include "tls/schedule.h"
@@ -12,8 +13,8 @@
 
 enum { READY_MAX = 4, HASHES = 2 };
 
-/* Part of the one exception to "no global state" that provider.c explains: OpenSSL does not tell a provider for which
- * connection it works. */
+/* Part of the one exception to "no global state" that provider.c explains: OpenSSL does not tell a provider
+ * for which connection it works. */
 static struct {
     const struct schedule_sink *sink;
     struct ready {
@@ -52,7 +53,8 @@ static const struct hkdf_key *make_ready(enum hkdf_hash hash, struct str secret)
 {
     for (unsigned i = 0; i < READY_MAX; i++) {
         struct ready *r = &now.ready[i];
-        if (r->secret_n == secret.n && r->key.hash == hash && CRYPTO_memcmp(r->secret, secret.p, secret.n) == 0)
+        if (r->secret_n == secret.n && r->key.hash == hash &&
+            CRYPTO_memcmp(r->secret, secret.p, secret.n) == 0)
             return &r->key;
     }
     struct ready *r = &now.ready[now.next++ % READY_MAX];
@@ -75,8 +77,8 @@ static void derive_from_nothing(const struct request *r, struct str secret, uint
 {
     uint8_t empty[HKDF_MAX];
     hash_of_nothing(r->hash, empty);
-    hkdf_expand_label(make_ready(r->hash, secret), r->prefix, r->label, (struct str){(char *)empty, hkdf_size(r->hash)},
-                      ret, hkdf_size(r->hash));
+    hkdf_expand_label(make_ready(r->hash, secret), r->prefix, r->label,
+                      (struct str){(char *)empty, hkdf_size(r->hash)}, ret, hkdf_size(r->hash));
 }
 
 static const struct constants *constants_of(enum hkdf_hash hash)
@@ -93,7 +95,8 @@ static const struct constants *constants_of(enum hkdf_hash hash)
     return c;
 }
 
-/* The next secret down the schedule: HKDF-Extract of the input with Derive-Secret(previous, "derived", ""). */
+/* The next secret down the schedule: HKDF-Extract of the input with Derive-Secret(previous, "derived", "").
+ */
 static bool next_secret(const struct request *r, uint8_t *ret, size_t n)
 {
     static const char zeros[HKDF_MAX];
@@ -193,7 +196,10 @@ static void context_free(void *unused)
 {
 }
 
-#define DISPATCH(id, function) {id, (void (*)(void))(function)}
+#define DISPATCH(id, function)                                                                               \
+    {                                                                                                        \
+        id, (void (*)(void))(function)                                                                       \
+    }
 
 const OSSL_DISPATCH schedule_functions[] = {
     DISPATCH(OSSL_FUNC_KDF_NEWCTX, context_new),

@@ -1,5 +1,5 @@
-/* tls/schedule.h - the TLS 1.3 key schedule as OpenSSL asks for it (its TLS13-KDF), on top of hkdf.h: fast, and the place
- * where the traffic secrets of a connection are learned for our own record layer. */
+/* tls/schedule.h - the TLS 1.3 key schedule as OpenSSL asks for it (its TLS13-KDF), on top of hkdf.h: fast,
+ * and the place where the traffic secrets of a connection are learned for our own record layer. */
 #ifndef POLDER_TLS_SCHEDULE_H
 #define POLDER_TLS_SCHEDULE_H
 

@@ -1,12 +1,13 @@
-/* tls/setup.h - the inside of a tls_context: the SSL_CTXs a handshake runs with, and what connections take from
- * it afterwards. For this folder only. */
+/* tls/setup.h - the inside of a tls_context: the SSL_CTXs a handshake runs with, and what connections take
+ * from it afterwards. For this folder only. */
 #ifndef POLDER_TLS_SETUP_H
 #define POLDER_TLS_SETUP_H
 
 #include "tls/certificate.h"
 #include "tls/suite.h"
 
-/* The certificates for one name: at most one of each key type, so that every client gets what it can verify. */
+/* The certificates for one name: at most one of each key type, so that every client gets what it can verify.
+ */
 struct tls_identity {
     struct tls_certificate *ecdsa, *rsa; /* one of them may be NULL */
     SSL_CTX *ctx;

@@ -1,7 +1,7 @@
 /* tls/signer.c - the worker's side of the key process: which handshakes wait for which answer.
  *
- * An id is the slot of its request (low 16 bits) and a serial number, so that a late answer to a slot's former
- * request is known as such. */
+ * An id is the slot of its request (low 16 bits) and a serial number, so that a late answer to a slot's
+ * former request is known as such. */
 #include "tls/request.h"
 
 #include "base/must.h"

@@ -9,12 +9,25 @@
 enum { CACHE_MAX = 1024 };
 
 static const struct tls_suite known[] = {
-    /* 2^24.5 records for AES-GCM (RFC 8446 5.5), rounded down; ChaCha20-Poly1305 has no limit that is reached. */
-    {.number = 0x1301, .cipher_name = "AES-128-GCM", .hash = HKDF_SHA256, .key_n = 16, .secret_n = 32,
+    /* 2^24.5 records for AES-GCM (RFC 8446 5.5), rounded down; ChaCha20-Poly1305 has no limit that is
+       reached. */
+    {.number = 0x1301,
+     .cipher_name = "AES-128-GCM",
+     .hash = HKDF_SHA256,
+     .key_n = 16,
+     .secret_n = 32,
      .record_limit = 1U << 24},
-    {.number = 0x1302, .cipher_name = "AES-256-GCM", .hash = HKDF_SHA384, .key_n = 32, .secret_n = 48,
+    {.number = 0x1302,
+     .cipher_name = "AES-256-GCM",
+     .hash = HKDF_SHA384,
+     .key_n = 32,
+     .secret_n = 48,
      .record_limit = 1U << 24},
-    {.number = 0x1303, .cipher_name = "ChaCha20-Poly1305", .hash = HKDF_SHA256, .key_n = 32, .secret_n = 32,
+    {.number = 0x1303,
+     .cipher_name = "ChaCha20-Poly1305",
+     .hash = HKDF_SHA256,
+     .key_n = 32,
+     .secret_n = 32,
      .record_limit = UINT64_C(1) << 48},
 };
 enum { SUITE_COUNT = sizeof known / sizeof *known };
@@ -96,8 +109,8 @@ void suite_next_secret(const struct tls_suite *s, uint8_t *secret)
 /* One that nobody holds: a new one while there is room, else the one unused longest. */
 static struct suite_cipher *cipher_take(struct tls_suite *s)
 {
-    if (s->cache_n >= CACHE_MAX || (!list_is_empty(&s->cache) &&
-                                    !container_of(s->cache.prev, struct suite_cipher, node)->borrower)) {
+    if (s->cache_n >= CACHE_MAX ||
+        (!list_is_empty(&s->cache) && !container_of(s->cache.prev, struct suite_cipher, node)->borrower)) {
         struct suite_cipher *oldest = container_of(s->cache.prev, struct suite_cipher, node);
         list_remove(&oldest->node);
         if (oldest->borrower)

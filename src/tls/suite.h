@@ -1,5 +1,5 @@
-/* tls/suite.h - the cipher suites of TLS 1.3 (RFC 8446 B.4) as the record layer uses them: fetched algorithms,
- * key derivation, and a bounded cache of set-up ciphers.
+/* tls/suite.h - the cipher suites of TLS 1.3 (RFC 8446 B.4) as the record layer uses them: fetched
+ * algorithms, key derivation, and a bounded cache of set-up ciphers.
  *
  * A connection keeps its keys (some 100 bytes); the expanded cipher (1 KB each direction) is lent to it and
  * taken back when others need it more, so that an idle connection costs next to nothing. */
@@ -24,7 +24,7 @@ struct tls_suite {
     uint8_t key_n, secret_n;
     uint64_t record_limit; /* records under one key, RFC 8446 5.5 */
     EVP_CIPHER *cipher;
-    struct list cache;     /* struct suite_cipher, most recently used first */
+    struct list cache; /* struct suite_cipher, most recently used first */
     unsigned cache_n;
 };
 

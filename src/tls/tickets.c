@@ -81,10 +81,10 @@ static int ticket_seal(struct tls_tickets *t, unsigned char *name, unsigned char
     return ok ? 1 : -1;
 }
 
-/* 0: unknown, a full handshake follows; 1: good; 2: good, but give a new ticket. In TLS 1.3 always that: a client
- * shows a ticket once (RFC 8446 C.4). */
-static int ticket_open(struct tls_tickets *t, bool is_tls13, const unsigned char *name, const unsigned char *iv,
-                       EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *hmac)
+/* 0: unknown, a full handshake follows; 1: good; 2: good, but give a new ticket. In TLS 1.3 always that: a
+ * client shows a ticket once (RFC 8446 C.4). */
+static int ticket_open(struct tls_tickets *t, bool is_tls13, const unsigned char *name,
+                       const unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *hmac)
 {
     for (unsigned i = 0; i < t->count; i++) {
         const struct ticket_key *key = &t->keys[i];

@@ -84,8 +84,8 @@ def on_load_core(command, **more):
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, **more).stdout
 
 
-def wrk(url, seconds):
-    output = on_load_core(["wrk", "-t1", "-c64", f"-d{seconds}s", "-s", LUA, url])
+def wrk(url, seconds, connections=64):
+    output = on_load_core(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", LUA, url])
     found = re.search(r"^wrk-json (.*)$", output, re.M)
     if not found:
         raise Void(output.strip()[-300:])
@@ -169,6 +169,7 @@ def measure_case(name, load, proxies, processes, rounds, seconds, voids):
 def measure_idle(proxy, process, kind):
     """Bytes of memory (PSS, all processes) for each idle connection."""
     port = proxy.secure if kind == "idle-tls" else proxy.clear
+    wrk(f"http://127.0.0.1:{proxy.clear}/", 2, connections=1)  # buffers of a fixed size (logs, rings) are touched before the count begins
     for count in (IDLE_WARM_UP, IDLE_CONNECTIONS):  # the first ones touch code and make pools, and are closed again
         time.sleep(1)
         before = memory_bytes(process.pid)
@@ -370,8 +371,8 @@ interleaved, the order rotating; median, and lowest and highest round. Requests 
 every process of the proxy (polder: master, worker, signer, dialer, observer). Access logs are off, TLS is 1.3 with
 AES-256-GCM and X25519, nginx and HAProxy add X-Forwarded-For and -Proto; polder adds what it always adds. Load: wrk for
 HTTP/1.1, h2load for HTTP/2, tests/bench/load.c for handshakes and idle connections. Configurations: tests/bench/peers.py.
-Memory is what {IDLE_CONNECTIONS:,} idle connections, each after one request, add to the PSS of a freshly started proxy, pages of
-files left out; the kernel's own part (sockets) is in none of them.
+Memory is what {IDLE_CONNECTIONS:,} idle connections, each after one request, add to the PSS of a proxy that has served
+some thousands of requests over one connection before, pages of files left out; the kernel's own part (sockets) is in none of them.
 
 Rounds that did not count:
 

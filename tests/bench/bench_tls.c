@@ -1,6 +1,7 @@
-/* tests/bench/bench_tls.c - what TLS costs, in memory and without sockets: full handshakes a second of CPU (server side
- * only, with the signature made in the same process and with it left out), resumed ones, a record of 1 KB and of
- * 16 KB each way, and heap bytes per idle connection. The client's work is not counted. */
+/* tests/bench/bench_tls.c - what TLS costs, in memory and without sockets: full handshakes a second of CPU
+ * (server side only, with the signature made in the same process and with it left out), resumed ones, a
+ * record of 1 KB and of 16 KB each way, and heap bytes per idle connection. The client's work is not counted.
+ */
 #include "kit.h"
 
 #include <malloc.h>
@@ -135,7 +136,8 @@ static int order(const void *a, const void *b)
 static void print_handshakes(const char *name, double *rounds, unsigned n)
 {
     qsort(rounds, n, sizeof *rounds, order);
-    printf("%-48s %9.0f /s  %7.1f us (best %.1f)\n", name, 1 / rounds[n / 2], rounds[n / 2] * 1e6, rounds[0] * 1e6);
+    printf("%-48s %9.0f /s  %7.1f us (best %.1f)\n", name, 1 / rounds[n / 2], rounds[n / 2] * 1e6,
+           rounds[0] * 1e6);
 }
 
 /* In short rounds by turns, since neighbours on the machine disturb both alike. */
@@ -237,7 +239,8 @@ int main(int argc, char **argv)
     tickets = tls_tickets_new();
     tls_tickets_set(tickets, (struct str){keys, sizeof keys});
     ca = kit_cert(&(struct kit_spec){.subject = "ca", .is_ca = true});
-    struct kit_cert *ecdsa = kit_cert(&(struct kit_spec){.subject = "a", .names = "DNS:a.example", .issuer = ca});
+    struct kit_cert *ecdsa =
+        kit_cert(&(struct kit_spec){.subject = "a", .names = "DNS:a.example", .issuer = ca});
     client = kit_client_ctx(NULL);
     open_with(ecdsa);
     (void)handshake_s(scale / 10 + 1);

@@ -160,15 +160,22 @@ WRONG = {
     "no_key": [f for f in ASKED if f[0] != "Sec-WebSocket-Key"],
     "short_key": ASKED[:3] + [("Sec-WebSocket-Key", "c2hvcnQ=")],
     "two_keys": ASKED + [("Sec-WebSocket-Key", KEY)],
-    "no_version": [f for f in ASKED if f[0] != "Sec-WebSocket-Version"],
-    "version_8": ASKED[:2] + [("Sec-WebSocket-Version", "8"), ASKED[3]],
 }
 
 
 @pytest.mark.parametrize("fields", WRONG.values(), ids=WRONG.keys())
 def test_malformed(gate, fields):
     with gate.connect() as client:
-        assert client.get("/ws", fields).status in (400, 426)
+        assert client.get("/ws", fields).status == 400
+        assert client.get("/x").status == 200
+
+
+def test_version_is_the_applications_to_refuse(gate, app):
+    app.on("/v8", harness.says(b"HTTP/1.1 426 Upgrade Required\r\nSec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n"
+                               b"Content-Length: 0\r\n\r\n"))
+    with gate.connect() as client:
+        answer = client.get("/v8", ASKED[:2] + [("Sec-WebSocket-Version", "8"), ASKED[3]])
+        assert answer.status == 426 and answer.fields.get("sec-websocket-version") == "13"
 
 
 def test_by_post(gate):
@@ -177,7 +184,7 @@ def test_by_post(gate):
 
 
 def test_application_without_accept(gate, app):
-    """101 without what RFC 6455 4.2.2 asks for is not an agreement... it is passed as it is or refused, never half."""
+    """101 without the fields that RFC 6455 4.2.2 asks for is no agreement."""
     app.on("/bare", harness.says(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"))
     with gate.connect() as client:
         assert client.get("/bare", ASKED).status == 502

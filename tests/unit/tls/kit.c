@@ -18,7 +18,7 @@ static struct kept {
     struct kept *next;
     void *p;
     struct kit_cert *cert;
-} *all_kept;
+} * all_kept;
 
 static void keep(void *p, struct kit_cert *cert)
 {
@@ -92,8 +92,10 @@ static void fill_x509(struct kit_cert *c, const struct kit_spec *spec)
     X509_gmtime_adj(X509_getm_notBefore(x), has_dates ? spec->from_s : -3600);
     X509_gmtime_adj(X509_getm_notAfter(x), has_dates ? spec->until_s : 365 * 86400);
     X509_NAME *name = X509_get_subject_name(x);
-    must(X509_NAME_add_entry_by_txt(name, "O", MBSTRING_UTF8, (const unsigned char *)"Polder, tests", -1, -1, 0) == 1);
-    must(X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)spec->subject, -1, -1, 0) == 1);
+    must(X509_NAME_add_entry_by_txt(name, "O", MBSTRING_UTF8, (const unsigned char *)"Polder, tests", -1, -1,
+                                    0) == 1);
+    must(X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)spec->subject, -1, -1,
+                                    0) == 1);
     must(X509_set_issuer_name(x, X509_get_subject_name(issuer)) == 1 && X509_set_pubkey(x, c->key) == 1);
     add_extension(x, issuer, NID_basic_constraints, spec->is_ca ? "critical,CA:TRUE" : "critical,CA:FALSE");
     if (spec->is_ca)
@@ -148,7 +150,8 @@ struct str kit_ocsp(const struct kit_cert *c, bool is_good, int from_s, int unti
     OCSP_CERTID *id = OCSP_cert_to_id(EVP_sha1(), c->x509, c->issuer->x509);
     ASN1_TIME *from = X509_gmtime_adj(NULL, from_s), *until = X509_gmtime_adj(NULL, until_s);
     int status = is_good ? V_OCSP_CERTSTATUS_GOOD : V_OCSP_CERTSTATUS_REVOKED;
-    must(OCSP_basic_add1_status(basic, id, status, OCSP_REVOKED_STATUS_NOSTATUS, is_good ? NULL : from, from, until));
+    must(OCSP_basic_add1_status(basic, id, status, OCSP_REVOKED_STATUS_NOSTATUS, is_good ? NULL : from, from,
+                                until));
     must(OCSP_basic_sign(basic, c->issuer->x509, c->issuer->key, EVP_sha256(), NULL, 0) == 1);
     OCSP_RESPONSE *response = OCSP_response_create(OCSP_RESPONSE_STATUS_SUCCESSFUL, basic);
     unsigned char *der = NULL;
@@ -202,8 +205,8 @@ void kit_side_init(struct kit_side *s, const struct kit_cert *const *certs)
         uint8_t sha256[32];
         struct str error = STR_NONE;
         must(n < 8 && keyring_add(s->keyring, 1, certs[n]->key_pem, sha256, arena, &error));
-        s->certificates[n] =
-            (struct config_certificate){.name = STR("c"), .chain_path = STR("c.pem"), .chain_pem = certs[n]->chain_pem};
+        s->certificates[n] = (struct config_certificate){
+            .name = STR("c"), .chain_path = STR("c.pem"), .chain_pem = certs[n]->chain_pem};
         s->certificate_list[n] = &s->certificates[n];
     }
     arena_free(arena);
@@ -289,7 +292,8 @@ static void client_step(struct kit_pair *p)
     ERR_clear_error();
 }
 
-/* One call with as many of the client's bytes as `chunk` says. False: there were none and none were asked for. */
+/* One call with as many of the client's bytes as `chunk` says. False: there were none and none were asked
+ * for. */
 static bool gate_step(struct kit_pair *p, char *out_memory, size_t out_cap)
 {
     char in[1 << 16];
@@ -349,7 +353,8 @@ void kit_feed(struct kit_pair *p)
 void kit_part(struct kit_pair *p)
 {
     tls_conn_free(p->gate);
-    SSL_set_shutdown(p->client, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN); /* or its session is thrown away */
+    SSL_set_shutdown(p->client,
+                     SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN); /* or its session is thrown away */
     SSL_free(p->client);
     ERR_clear_error();
 }

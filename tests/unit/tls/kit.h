@@ -1,5 +1,5 @@
-/* tests/unit/tls/kit.h - what every TLS test needs: certificates made on the spot, a signer in the same process,
- * and a client (OpenSSL's own) that talks to a tls_conn over memory. */
+/* tests/unit/tls/kit.h - what every TLS test needs: certificates made on the spot, a signer in the same
+ * process, and a client (OpenSSL's own) that talks to a tls_conn over memory. */
 #ifndef POLDER_TESTS_TLS_KIT_H
 #define POLDER_TESTS_TLS_KIT_H
 
@@ -47,7 +47,8 @@ struct kit_side {
     struct str error;
 };
 
-/* A listener with these certificates (NULL-terminated), HTTP/2 on, tickets off; change .listener, then kit_open. */
+/* A listener with these certificates (NULL-terminated), HTTP/2 on, tickets off; change .listener, then
+ * kit_open. */
 void kit_side_init(struct kit_side *, const struct kit_cert *const *certs);
 bool kit_open(struct kit_side *, struct tls_tickets *); /* false: .error */
 void kit_answer(struct kit_side *);                     /* all waiting requests, from the keyring */
@@ -62,15 +63,15 @@ struct kit_pair {
     BIO *to_client, *from_client; /* ciphertext */
     enum tls_status status;       /* of the gate's last call */
     bool client_done, client_failed;
-    size_t chunk; /* bytes fed to the gate in one call; 0: all there are */
+    size_t chunk;      /* bytes fed to the gate in one call; 0: all there are */
     char got[1 << 17]; /* what the gate decrypted */
     size_t got_n;
 };
 
 SSL_CTX *kit_client_ctx(const struct kit_cert *ca); /* verifies against it; NULL: verifies nothing */
 void kit_join(struct kit_pair *, struct kit_side *, SSL_CTX *client, const char *server_name);
-void kit_handshake(struct kit_pair *);      /* until both are done, one failed, or nothing moves */
-void kit_feed(struct kit_pair *);           /* the client's ciphertext to the gate; data to got */
+void kit_handshake(struct kit_pair *); /* until both are done, one failed, or nothing moves */
+void kit_feed(struct kit_pair *);      /* the client's ciphertext to the gate; data to got */
 void kit_give(struct kit_pair *, struct str ciphertext); /* the gate's output to the client */
 void kit_part(struct kit_pair *);
 bool kit_is_up(const struct kit_pair *);

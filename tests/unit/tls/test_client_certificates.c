@@ -1,4 +1,5 @@
-/* Client certificates: required, optional, revoked, expired, unknown; what is passed on about them; resumption. */
+/* Client certificates: required, optional, revoked, expired, unknown; what is passed on about them;
+ * resumption. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,7 +22,8 @@ static int set_up(void **state)
     cert = kit_cert(&(struct kit_spec){.subject = "a", .names = "DNS:a.example", .issuer = ca});
     client_ca = kit_cert(&(struct kit_spec){.subject = "client ca", .is_ca = true});
     good = kit_cert(&(struct kit_spec){.subject = "De Vries, huisarts\n", .issuer = client_ca});
-    expired = kit_cert(&(struct kit_spec){.subject = "late", .issuer = client_ca, .from_s = -7200, .until_s = -60});
+    expired =
+        kit_cert(&(struct kit_spec){.subject = "late", .issuer = client_ca, .from_s = -7200, .until_s = -60});
     stranger = kit_cert(&(struct kit_spec){.subject = "stranger", .issuer = ca});
     tickets = tls_tickets_new();
     char keys[80] = "one key";
@@ -94,7 +96,8 @@ static void test_required(void **state)
         assert_true(connects(version));
         tls_conn_info(pair.gate, &info);
         assert_true(info.has_client_cert);
-        assert_str(info.client_subject, "CN=De Vries\\, huisarts\\0A,O=Polder\\, tests"); /* nothing to split a header with */
+        assert_str(info.client_subject,
+                   "CN=De Vries\\, huisarts\\0A,O=Polder\\, tests"); /* nothing to split a header with */
         assert_int_equal(info.client_sha256.n, 64);
         assert_true(info.client_serial.n > 0);
         kit_part(&pair);
@@ -201,7 +204,8 @@ static void test_resumption_keeps_identity(void **state)
     forget_session();
 }
 
-/* A session of a listener without client certificates opens nothing at one that requires them, and vice versa. */
+/* A session of a listener without client certificates opens nothing at one that requires them, and vice
+ * versa. */
 static void test_sessions_stay_at_their_listener(void **state)
 {
     for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {

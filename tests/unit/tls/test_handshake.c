@@ -17,10 +17,14 @@ static int set_up(void **state)
     if (tls_init() != 0)
         return -1;
     ca = kit_cert(&(struct kit_spec){.subject = "ca", .is_ca = true});
-    ecdsa = kit_cert(&(struct kit_spec){.subject = "a", .names = "DNS:a.example,DNS:*.wild.example", .issuer = ca});
-    ecdsa384 = kit_cert(&(struct kit_spec){.subject = "c", .names = "DNS:c.example", .key = "P-384", .issuer = ca});
-    rsa = kit_cert(&(struct kit_spec){.subject = "a", .names = "DNS:A.example", .key = "RSA-3072", .issuer = ca});
-    other = kit_cert(&(struct kit_spec){.subject = "b", .names = "DNS:b.example,DNS:*.b.example", .issuer = ca});
+    ecdsa = kit_cert(
+        &(struct kit_spec){.subject = "a", .names = "DNS:a.example,DNS:*.wild.example", .issuer = ca});
+    ecdsa384 =
+        kit_cert(&(struct kit_spec){.subject = "c", .names = "DNS:c.example", .key = "P-384", .issuer = ca});
+    rsa = kit_cert(
+        &(struct kit_spec){.subject = "a", .names = "DNS:A.example", .key = "RSA-3072", .issuer = ca});
+    other =
+        kit_cert(&(struct kit_spec){.subject = "b", .names = "DNS:b.example,DNS:*.b.example", .issuer = ca});
     return 0;
 }
 
@@ -47,8 +51,8 @@ static void say_both_ways(void)
     assert_memory_equal(pair.got, "from the client", 15);
 }
 
-static void handshake_with(const struct kit_cert *const *certs, const char *ciphers, const char *sigalgs, int version,
-                           const char *name)
+static void handshake_with(const struct kit_cert *const *certs, const char *ciphers, const char *sigalgs,
+                           int version, const char *name)
 {
     struct kit_side side;
     kit_side_init(&side, certs);
@@ -138,7 +142,8 @@ static void test_server_names(void **state)
     assert_ptr_equal(shown(&side, "x.wild.example", both), ecdsa->x509);
     assert_ptr_equal(shown(&side, "b.example", both), other->x509);
     assert_ptr_equal(shown(&side, "www.b.example", both), other->x509);
-    assert_ptr_equal(shown(&side, "not.www.b.example", both), ecdsa->x509); /* a star is one label: the default */
+    assert_ptr_equal(shown(&side, "not.www.b.example", both),
+                     ecdsa->x509); /* a star is one label: the default */
     assert_ptr_equal(shown(&side, "unknown.example", both), ecdsa->x509);
     assert_ptr_equal(shown(&side, "unknown.example", rsa_only), rsa->x509);
     assert_ptr_equal(shown(&side, NULL, both), ecdsa->x509);
@@ -383,13 +388,13 @@ static void test_hello_retry(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ecdsa),           cmocka_unit_test(test_ciphers),
-        cmocka_unit_test(test_other_keys),      cmocka_unit_test(test_tls12),
-        cmocka_unit_test(test_server_names),    cmocka_unit_test(test_info_and_coverage),
-        cmocka_unit_test(test_alpn),            cmocka_unit_test(test_chacha_preference),
-        cmocka_unit_test(test_split_input),     cmocka_unit_test(test_early_request),
-        cmocka_unit_test(test_not_tls),         cmocka_unit_test(test_tls12_off),
-        cmocka_unit_test(test_peer_alert),      cmocka_unit_test(test_hello_retry),
+        cmocka_unit_test(test_ecdsa),        cmocka_unit_test(test_ciphers),
+        cmocka_unit_test(test_other_keys),   cmocka_unit_test(test_tls12),
+        cmocka_unit_test(test_server_names), cmocka_unit_test(test_info_and_coverage),
+        cmocka_unit_test(test_alpn),         cmocka_unit_test(test_chacha_preference),
+        cmocka_unit_test(test_split_input),  cmocka_unit_test(test_early_request),
+        cmocka_unit_test(test_not_tls),      cmocka_unit_test(test_tls12_off),
+        cmocka_unit_test(test_peer_alert),   cmocka_unit_test(test_hello_retry),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -85,22 +85,28 @@ static void test_signs_tls13(void **state)
         uint16_t scheme;
         const char *digest;
         bool is_pss;
-    } cases[] = {{SCHEME_ECDSA_P256_SHA256, "SHA256", false}, {SCHEME_ECDSA_P384_SHA384, "SHA384", false},
-                 {SCHEME_RSA_PSS_SHA256, "SHA256", true},     {SCHEME_RSA_PSS_SHA384, "SHA384", true},
+    } cases[] = {{SCHEME_ECDSA_P256_SHA256, "SHA256", false},
+                 {SCHEME_ECDSA_P384_SHA384, "SHA384", false},
+                 {SCHEME_RSA_PSS_SHA256, "SHA256", true},
+                 {SCHEME_RSA_PSS_SHA384, "SHA384", true},
                  {SCHEME_RSA_PSS_SHA512, "SHA512", true}};
     for (unsigned i = 0; i < 5; i++)
         for (uint8_t kind = SIGN_TLS13_SERVER; kind <= SIGN_TLS13_CLIENT; kind++)
             for (size_t n = 32; n <= 48; n += 16) {
                 const struct kit_cert *c = i == 0 ? p256 : i == 1 ? p384 : rsa;
-                struct msg_sign m =
-                    request(kind, cases[i].scheme, i == 0 ? p256_sha : i == 1 ? p384_sha : rsa_sha, n);
+                struct msg_sign m = request(kind, cases[i].scheme,
+                                            i == 0   ? p256_sha
+                                            : i == 1 ? p384_sha
+                                                     : rsa_sha,
+                                            n);
                 struct msg_signature s;
                 assert_true(keyring_sign(ring, &m, false, &s));
                 assert_int_equal(s.id, 7);
                 uint8_t tbs[SIGN_INPUT_MAX];
                 sign_prefix(kind, tbs);
                 memcpy(tbs + SIGN_TLS13_PREFIX, m.input, n);
-                assert_true(verifies(c->key, cases[i].digest, cases[i].is_pss, tbs, SIGN_TLS13_PREFIX + n, &s));
+                assert_true(
+                    verifies(c->key, cases[i].digest, cases[i].is_pss, tbs, SIGN_TLS13_PREFIX + n, &s));
                 assert_false(verifies(c->key, cases[i].digest, cases[i].is_pss, m.input, n, &s));
             }
 }
@@ -251,7 +257,8 @@ static void test_refuses_keys(void **state)
     cannot_add((struct str){p, (size_t)n}, "ECDSA");
     BIO_free(bio);
     bio = BIO_new(BIO_s_mem());
-    PEM_write_bio_PrivateKey(bio, p256->key, EVP_aes_128_cbc(), (const unsigned char *)"secret", 6, NULL, NULL);
+    PEM_write_bio_PrivateKey(bio, p256->key, EVP_aes_128_cbc(), (const unsigned char *)"secret", 6, NULL,
+                             NULL);
     n = BIO_get_mem_data(bio, &p);
     cannot_add((struct str){p, (size_t)n}, "password");
     BIO_free(bio);

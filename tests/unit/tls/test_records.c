@@ -160,7 +160,8 @@ static void test_headers(void **state)
     header_fails_as("\x17\x03\x03\xff\xff", "record_overflow", 22);
     header_fails_as("\x17\x03\x03\x00\x10", "bad_record_mac", 20);
     header_fails_as("\x17\x03\x03\x00\x00", "bad_record_mac", 20);
-    header_fails_as("\x14\x03\x03\x00\x01", "unexpected_record", 10); /* change_cipher_spec after the handshake */
+    header_fails_as("\x14\x03\x03\x00\x01", "unexpected_record",
+                    10); /* change_cipher_spec after the handshake */
     header_fails_as("\x15\x03\x03\x00\x02", "unexpected_record", 10); /* an alert in the clear */
     header_fails_as("\x16\x03\x03\x00\x10", "unexpected_record", 10);
     header_fails_as("\x00\x03\x03\x00\x20", "unexpected_record", 10);
@@ -276,7 +277,8 @@ static void test_messages_refused(void **state)
     message_fails_as("\x18\x00\x00\x01\x02", 5, "bad_key_update", 47);
     message_fails_as("\x18\x00\x00\x02\x00\x00", 6, "unexpected_message", 10);
     message_fails_as("\x18\x00\x00\x00", 4, "unexpected_message", 10);
-    message_fails_as("\x18\x00\x00\x01\x00\x18\x00\x00\x01\x00", 10, "unexpected_message", 10); /* not at the end */
+    message_fails_as("\x18\x00\x00\x01\x00\x18\x00\x00\x01\x00", 10, "unexpected_message",
+                     10);                                                  /* not at the end */
     message_fails_as("\x01\x00\x00\x01\x00", 5, "unexpected_message", 10); /* ClientHello: no renegotiation */
     message_fails_as("\x04\x00\x00\x01\x00", 5, "unexpected_message", 10); /* a ticket to a server */
     message_fails_as("\x0b\x00\x00\x01\x00", 5, "unexpected_message", 10);
@@ -297,13 +299,15 @@ static void test_tickets_skipped(void **state)
     for (size_t cut = 1; cut < sizeof tickets; cut += 13) {
         start(0x1302);
         assert_true(record_seal(&gate, RECORD_HANDSHAKE, (struct str){tickets, cut}, &wire));
-        assert_true(record_seal(&gate, RECORD_HANDSHAKE, (struct str){tickets + cut, sizeof tickets - cut}, &wire));
+        assert_true(
+            record_seal(&gate, RECORD_HANDSHAKE, (struct str){tickets + cut, sizeof tickets - cut}, &wire));
         assert_true(record_seal(&gate, RECORD_APPLICATION_DATA, STR("data"), &wire));
         assert_int_equal(receive(&peer), RECORD_HANDLED);
         assert_int_equal(receive(&peer), RECORD_HANDLED);
         assert_int_equal(receive(&peer), RECORD_DATA);
     }
-    assert_true(record_seal(&gate, RECORD_HANDSHAKE, STR("\x04\x02\x00\x00"), &wire)); /* longer than any ticket */
+    assert_true(
+        record_seal(&gate, RECORD_HANDSHAKE, STR("\x04\x02\x00\x00"), &wire)); /* longer than any ticket */
     assert_int_equal(receive(&peer), RECORD_FAILED);
     start(0x1302);
 }
@@ -366,7 +370,8 @@ static void test_cipher_cache(void **state)
             char text[16] = "text";
             memcpy(text + 4, &i, sizeof i);
             wire.n = 0;
-            assert_true(record_seal(&from[i], RECORD_APPLICATION_DATA, (struct str){text, sizeof text}, &wire));
+            assert_true(
+                record_seal(&from[i], RECORD_APPLICATION_DATA, (struct str){text, sizeof text}, &wire));
             assert_int_equal(receive(&to[i]), RECORD_DATA);
             assert_memory_equal(plain, text, sizeof text);
         }

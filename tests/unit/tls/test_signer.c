@@ -160,7 +160,8 @@ static void answer_with(struct msg_signature *m, const char *why)
 static void test_bad_answers(void **state)
 {
     answer_with(&(struct msg_signature){.signature_len = 0}, "signature_refused");
-    answer_with(&(struct msg_signature){.signature_len = 1024}, "signature_refused"); /* longer than any of that key */
+    answer_with(&(struct msg_signature){.signature_len = 1024},
+                "signature_refused");                                /* longer than any of that key */
     answer_with(&(struct msg_signature){.signature_len = 70}, NULL); /* nonsense: the client refuses it */
 }
 
@@ -169,7 +170,11 @@ static void test_input_while_waiting(void **state)
     start(&pair);
     char memory[32768];
     struct buf out = buf_over(memory, sizeof memory);
-    assert_int_equal(tls_conn_handshake(pair.gate, STR("\x17\x03\x03\x00\x14" "not sealed with a key"), &out), TLS_WANT_SIGNATURE);
+    assert_int_equal(tls_conn_handshake(pair.gate,
+                                        STR("\x17\x03\x03\x00\x14"
+                                            "not sealed with a key"),
+                                        &out),
+                     TLS_WANT_SIGNATURE);
     kit_answer(&side);
     kit_handshake(&pair);
     assert_int_equal(pair.status, TLS_FAILED);
@@ -243,9 +248,14 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, side_up, side_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_waits_for_the_answer), TEST(test_many_wait),           TEST(test_freed_while_waiting),
-        TEST(test_signer_dies),          TEST(test_bad_answers),         TEST(test_input_while_waiting),
-        TEST(test_context_outlives_reload), TEST(test_too_many),
+        TEST(test_waits_for_the_answer),
+        TEST(test_many_wait),
+        TEST(test_freed_while_waiting),
+        TEST(test_signer_dies),
+        TEST(test_bad_answers),
+        TEST(test_input_while_waiting),
+        TEST(test_context_outlives_reload),
+        TEST(test_too_many),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -177,7 +177,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, sides_up, sides_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_shared_by_workers), TEST(test_rotation), TEST(test_off), TEST(test_no_keys), TEST(test_damaged),
+        TEST(test_shared_by_workers), TEST(test_rotation), TEST(test_off),
+        TEST(test_no_keys),           TEST(test_damaged),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -1,5 +1,5 @@
-/* Data after the handshake, against OpenSSL's own client: large transfers in any pieces, key updates, closing,
- * tampering; TLS 1.3 through our record layer and TLS 1.2 through OpenSSL behave alike. */
+/* Data after the handshake, against OpenSSL's own client: large transfers in any pieces, key updates,
+ * closing, tampering; TLS 1.3 through our record layer and TLS 1.2 through OpenSSL behave alike. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -207,7 +207,8 @@ static void test_tampered(void **state)
         assert_true(r > 0);
         in[r - 1] ^= 1;
         struct buf out = buf_over(memory, sizeof memory);
-        enum tls_status status = tls_conn_read(pair.gate, (struct str){in, (size_t)r}, plain, sizeof plain, &n, &out);
+        enum tls_status status =
+            tls_conn_read(pair.gate, (struct str){in, (size_t)r}, plain, sizeof plain, &n, &out);
         assert_int_equal(status, TLS_FAILED);
         assert_int_equal(n, 0);
         assert_str(tls_conn_failure(pair.gate), "bad_record_mac");
