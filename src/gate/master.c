@@ -74,7 +74,7 @@ void master_tell_role(struct master *m, const struct child *c, struct str detail
     s.detail_len = (uint16_t)detail.n;
     if (detail.n)
         memcpy(s.detail, detail.p, detail.n);
-    if (msg_role_state_send(to, &s, -1) < 0)
+    if (msg_role_state_send(to, &s, -1) < 0 && !m->stopping)
         master_say("the observer does not listen");
 }
 
@@ -83,7 +83,7 @@ static void tell_self(struct master *m)
     struct channel *to = observer_channel(m);
     struct msg_role_state s = {.role = ROLE_MASTER, .pid = (uint32_t)getpid(), .state = m->stopping ? ROLE_RUN_DRAINING : ROLE_RUN_UP,
                                .since_ms = (uint64_t)m->started_wall_ms};
-    if (to && msg_role_state_send(to, &s, -1) < 0)
+    if (to && msg_role_state_send(to, &s, -1) < 0 && !m->stopping)
         master_say("the observer does not listen");
 }
 
@@ -183,6 +183,7 @@ static void stop_overdue(struct timer *t)
         timer_set(m->loop, t, loop_now_ms(m->loop) + KILL_AFTER_MS);
         return;
     }
+    m->killed = true;
     for (unsigned i = 0; i < CHILDREN_MAX; i++)
         if (m->children[i].pid > 0)
             kill(m->children[i].pid, SIGKILL);
@@ -195,9 +196,16 @@ void master_stop(struct master *m, uint32_t drain_timeout_ms)
     m->stopping = true;
     if (m->change)
         change_fail(m, STR("the gate is being stopped"));
-    if (!again) {
+    if (again) {
+        master_say("ending at once");
+    } else {
+        if (m->current && drain_timeout_ms)
+            master_say("draining: what is open gets up to %u s; a second signal ends at once", drain_timeout_ms / 1000);
+        else if (m->current)
+            master_say("draining: what is open gets its time; a second signal ends at once");
         notify_systemd("STOPPING=1");
         tell_self(m);
+        listening_close_unused(m, NULL); /* before the workers: each empties and closes what is then the last of its sockets */
     }
     for (unsigned i = 0; i < CHILDREN_MAX; i++)
         if (m->children[i].role == ROLE_WORKER)

@@ -101,7 +101,7 @@ struct master {
     uint8_t ticket_keys[TICKET_KEYS * TICKET_KEY_BYTES];
     unsigned ticket_key_count;
 
-    bool stopping, stop_overdue, ready_said;
+    bool stopping, stop_overdue, killed, ready_said;
     int exit_status;
     struct adopted *adopted; /* roles of an older master, ended once ours are up */
 };
@@ -143,7 +143,7 @@ bool key_fits(const struct loaded_config *, const struct msg_key_loaded *, char 
 
 /* ---- master_listen.c */
 bool listening_open(struct master *, const struct config *, char *ret_why, size_t cap); /* what is not open yet */
-void listening_close_unused(struct master *, const struct config *);
+void listening_close_unused(struct master *, const struct config *); /* NULL: all but that of the management address */
 int listening_find(const struct master *, const struct addr *, unsigned slot); /* fd, or -1 */
 bool listening_add(struct master *, const struct addr *, unsigned slot, int fd);
 bool listening_open_management(struct master *, const struct config_gate *, char *ret_why, size_t cap);

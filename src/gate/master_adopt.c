@@ -51,7 +51,7 @@ struct adopted {
 
 static void end_rest_again(struct timer *t);
 
-/* Field 22 of /proc/PID/stat, in clock ticks since boot; 0: no such process. */
+/* Field 22 of /proc/PID/stat, in clock ticks since boot; 0: no such process, or a corpse that is not ours to bury. */
 static uint64_t start_time(pid_t pid)
 {
     char path[64], text[1024];
@@ -71,13 +71,13 @@ static uint64_t start_time(pid_t pid)
             rest = str_skip(rest, i + 1);
             break;
         }
-    uint64_t value = 0;
-    for (int field = 3; field <= 22; field++) {
-        struct str word = str_cut(&rest, ' ');
-        if (field == 22 && !str_parse_u64(word, &value))
-            return 0;
-    }
-    return value;
+    uint64_t parent = 0, value = 0;
+    bool is_corpse = str_eq(str_cut(&rest, ' '), STR("Z"));
+    if (!str_parse_u64(str_cut(&rest, ' '), &parent) || (is_corpse && (pid_t)parent != getpid()))
+        return 0;
+    for (int field = 5; field < 22; field++)
+        str_cut(&rest, ' ');
+    return str_parse_u64(str_cut(&rest, ' '), &value) ? value : 0;
 }
 
 static const char *state_path(const struct master *m, char *memory, size_t cap)

@@ -155,7 +155,7 @@ static void connect_pair(struct child *worker, struct child *other)
     struct msg_peer to_worker = {.role = (uint8_t)other->role, .slot = (uint8_t)other->slot};
     struct msg_peer to_other = {.role = ROLE_WORKER, .slot = (uint8_t)worker->slot};
     int pair[2];
-    if (worker->state != CHILD_UP || other->state != CHILD_UP || !worker->channel || !other->channel || channel_pair(pair) < 0)
+    if (!worker->channel || !other->channel || channel_pair(pair) < 0)
         return;
     if (msg_peer_send(other->channel, &to_other, pair[1]) < 0 || msg_peer_send(worker->channel, &to_worker, pair[0]) < 0)
         master_say("a worker could not be connected to the %.*s", STR_ARG(role_name(other->role)));
@@ -455,7 +455,7 @@ static void channel_gone(void *self, struct channel *channel)
 static bool is_wanted_back(const struct child *c)
 {
     const struct master *m = c->master;
-    if (c->state == CHILD_STOPPING)
+    if (c->state == CHILD_STOPPING || m->killed)
         return false;
     return !m->stopping || (c->role != ROLE_WORKER && master_has_workers(m));
 }

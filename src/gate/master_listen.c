@@ -109,11 +109,12 @@ bool listening_open(struct master *m, const struct config *config, char *ret_why
     return true;
 }
 
+/* config NULL: no listener is used any more. */
 static bool is_used(const struct master *m, const struct config *config, const struct listening *l)
 {
     if (l->slot == UINT_MAX)
         return l->fd == m->management_fd;
-    for (unsigned i = 0; l->slot < m->worker_count && i < config->listener_count; i++)
+    for (unsigned i = 0; config && l->slot < m->worker_count && i < config->listener_count; i++)
         if (addr_eq(&config->listeners[i].address, &l->address))
             return true;
     return false;

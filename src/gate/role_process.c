@@ -85,12 +85,13 @@ bool role_process_begin(struct role_process *r, int argc, char **argv, enum sand
         return false;
     }
     tzset(); /* gmtime(3), which OpenSSL asks about certificates, reads /etc/localtime the first time */
-    if (!enter(r, profile))
+    if (!breach_begin(r) || !enter(r, profile))
         return false;
     struct channel_events events = {message_came, master_gone, r};
     struct msg_hello hello = {.role = (uint8_t)r->role, .slot = (uint8_t)r->start.slot, .pid = (uint32_t)getpid(),
                               .walls = r->walls};
     r->master = channel_new(r->loop, FD_CHANNEL, MASTER_QUEUE, events);
+    breach_channel(ROLE_MASTER, r->master);
     return r->master && msg_hello_send(r->master, &hello, -1) == 0;
 }
 

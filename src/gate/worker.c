@@ -1,6 +1,7 @@
 /* gate/worker.c - a worker's process: the data path (proxy/) between the channels to master, signer and dialer. */
 #include "gate/role_process.h"
 
+#include "gate/breach.h"
 #include "proxy/proxy.h"
 #include "sys/channel.h"
 #include "sys/shm.h"
@@ -25,6 +26,7 @@ static bool peer_message(void *self, struct channel *channel, struct str bytes, 
 {
     struct worker *w = self;
     enum role from = channel == w->signer ? ROLE_SIGNER : ROLE_DIALER;
+    breach_heard(from, bytes);
     switch (msg_welcome(bytes, fd, from, ROLE_WORKER)) {
     case MSG_SIGNATURE: {
         struct msg_signature m;
@@ -52,6 +54,7 @@ static bool peer_message(void *self, struct channel *channel, struct str bytes, 
 static void peer_closed(void *self, struct channel *channel)
 {
     struct worker *w = self;
+    breach_channel(channel == w->signer ? ROLE_SIGNER : ROLE_DIALER, NULL);
     if (channel == w->signer)
         w->signer = NULL;
     if (channel == w->dialer)
@@ -91,6 +94,7 @@ static bool take_peer(struct worker *w, struct str bytes, int fd)
     struct channel *old = *place;
     *place = channel_new(w->process.loop, fd, PEER_QUEUE, (struct channel_events){peer_message, peer_closed, w});
     channel_free(old);
+    breach_channel((enum role)m.role, *place);
     if (!*place)
         return false;
     if (m.role == ROLE_SIGNER)

@@ -12,7 +12,7 @@
 
 #include <errno.h>
 
-enum { SMALL_BODY_BYTES = 4096 };
+enum { SMALL_BODY_BYTES = 4096, STEPS_PER_TURN = 32 };
 
 /* ---- input */
 
@@ -319,8 +319,12 @@ void client_h1_ready(struct client *c)
 {
     if (!push_out(c))
         return;
-    while (!c->dead && !c->answer_ended && c->state == CLIENT_H1) {
+    for (unsigned steps = 0; !c->dead && !c->answer_ended && c->state == CLIENT_H1; steps++) {
         bool went_on;
+        if (steps == STEPS_PER_TURN) { /* others want their turn */
+            loop_defer(c->proxy->loop, &c->again);
+            break;
+        }
         if (!c->ex || c->ex->state == EXCHANGE_READ)
             went_on = take_head(c);
         else if (c->ex->body_done || c->ex->body_paused || c->ex->tunnel)

@@ -6,7 +6,7 @@
 #include <errno.h>
 
 /* So many interim answers (RFC 9110 15.2) fit in a request's arena with all their fields. */
-enum { ANSWER_HEAD_BYTES = CHUNK_BIG_BYTES - 1024, ANSWER_FIELDS = 200, INTERIM_MAX = 16 };
+enum { ANSWER_HEAD_BYTES = CHUNK_BIG_BYTES - 1024, ANSWER_FIELDS = 200, INTERIM_MAX = 16, STEPS_PER_TURN = 64 };
 
 static const struct h1_limits answer_limits = {ANSWER_HEAD_BYTES, ANSWER_FIELDS, 0, true};
 
@@ -210,7 +210,11 @@ void upstream_h1_ready(struct upstream_conn *u)
     enum step step = STEP_ON;
     if (u->t.may_write)
         upstream_send(u->ex);
-    while (step == STEP_ON && !u->ex->answer_paused) {
+    for (unsigned steps = 0; step == STEP_ON && !u->ex->answer_paused; steps++) {
+        if (steps == STEPS_PER_TURN) { /* others want their turn */
+            loop_defer(u->proxy->loop, &u->again);
+            break;
+        }
         if (has_input(u))
             step = take_input(u);
         else

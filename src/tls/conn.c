@@ -23,7 +23,8 @@
 
 enum {
     HANDSHAKE_ROOM = 18432, /* one record of OpenSSL's and some: its last flight is never cut */
-    HELD_MAX = 1 << 17,     /* above what an owner that heeds TLS_WANT_ROOM feeds: 64 KiB a call */
+    HANDSHAKE_HELD_MAX = 2 * (RECORD_SEALED_MAX + RECORD_HEADER), /* and what came with one call */
+    HELD_MAX = 1 << 17, /* above what an owner that heeds TLS_WANT_ROOM feeds: 64 KiB a call */
     SUBJECT_MAX = 2048,
 };
 
@@ -331,7 +332,10 @@ static bool learn_peer(struct tls_conn *c)
         buf_hex(&b, ASN1_STRING_get0_data(serial), (size_t)ASN1_STRING_length(serial));
     }
     ends[3] = b.n;
-    must(!buf_overflowed(&b));
+    if (buf_overflowed(&b)) { /* a serial number longer than RFC 5280 4.1.2.2 allows */
+        c->failure = STR("bad_certificate");
+        return false;
+    }
     if (b.n == 0)
         return true;
     c->peer = malloc(sizeof *c->peer + b.n);
@@ -441,7 +445,7 @@ enum tls_status tls_conn_handshake(struct tls_conn *c, struct str in, struct buf
         return c->phase == PHASE_FAILED ? TLS_FAILED : TLS_DONE;
     bool is_waiting = c->asker.waiting && !c->asker.waiting->is_answered;
     if (is_waiting || out->cap - out->n < HANDSHAKE_ROOM) {
-        if (!kept_add(&c->held, in, 0))
+        if (kept_n(&c->held) > HANDSHAKE_HELD_MAX || !kept_add(&c->held, in, 0))
             return fail(c, STR("too_much_input"));
         return is_waiting ? TLS_WANT_SIGNATURE : TLS_WANT_ROOM;
     }

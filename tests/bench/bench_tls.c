@@ -38,7 +38,7 @@ static struct tls_conn *accept_one(SSL **ret_client)
     BIO *to = BIO_new(BIO_s_mem()), *from = BIO_new(BIO_s_mem());
     SSL_set_bio(ssl, to, from);
     SSL_set_connect_state(ssl);
-    SSL_set_tlsext_host_name(ssl, "a.example");
+    SSL_set_tlsext_host_name(ssl, unconst("a.example"));
     if (session)
         SSL_set_session(ssl, session);
     struct tls_conn *conn = NULL;

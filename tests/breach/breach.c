@@ -164,11 +164,25 @@ static void tally_print(struct tally *tally)
         tally->of[ROW_FAILED]++;
 }
 
-/* breach HELPER [ATTACK...] */
+/* The table, for live.py: a name and its numbers on each line, in the order of struct attack. */
+static int list(void)
+{
+    for (unsigned i = 0; i < attack_count; i++) {
+        const struct attack *a = &attacks[i];
+        printf("%s %u %u %u %u %u %d\n", a->name, a->profiles, a->walls, a->also, a->dialer_lacks, a->needs, a->absent);
+    }
+    for (unsigned i = 0; i < WALL_COUNT; i++)
+        printf("wall %.*s %u\n", STR_ARG(sandbox_wall_name((enum sandbox_wall)(1U << i))), 1U << i);
+    return 0;
+}
+
+/* breach HELPER [ATTACK...], or breach --list */
 int main(int argc, char **argv)
 {
     struct scene scene;
     struct tally tally = {0};
+    if (argc == 2 && str_eq(str_of(argv[1]), STR("--list")))
+        return list();
     if (argc < 2 || !scene_open(&scene, argv[1])) {
         printf("Bail out! the scene cannot be set: %s\n",
                argc < 2 ? "no helper program given" : strerror(errno));

@@ -688,6 +688,8 @@ def simple_config(app_port, listener=None, upstream=None, route=None, cluster=No
 class Gate:
     """A running gate. Listeners without an address are given one; gate.port("http") tells it."""
 
+    inherited = ()  # descriptors it gets
+
     def __init__(self, config, workers=2, start=True, arguments=()):
         self.folder = Path(tempfile.mkdtemp(prefix="polder-wire-"))
         self.folder.chmod(0o755)
@@ -733,7 +735,7 @@ class Gate:
     def start(self):
         self.process = subprocess.Popen([program(), "--config", str(self.config_path), *self.arguments],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                                        cwd=self.folder, start_new_session=True)
+                                        cwd=self.folder, start_new_session=True, pass_fds=self.inherited)
         threading.Thread(target=self._listen, args=(self.process.stderr,), daemon=True).start()
         try:
             self.wait_said("ready")

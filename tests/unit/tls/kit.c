@@ -272,7 +272,7 @@ void kit_join(struct kit_pair *p, struct kit_side *s, SSL_CTX *client, const cha
     SSL_set_bio(p->client, p->to_client, p->from_client);
     SSL_set_connect_state(p->client);
     if (server_name)
-        must(SSL_set_tlsext_host_name(p->client, server_name) == 1);
+        must(SSL_set_tlsext_host_name(p->client, unconst(server_name)) == 1);
     p->status = TLS_WANT_INPUT;
 }
 

@@ -63,7 +63,7 @@ static void handshake_with(const struct kit_cert *const *certs, const char *ciph
     if (ciphers)
         assert_int_equal(SSL_CTX_set_ciphersuites(client, ciphers), 1);
     if (sigalgs)
-        assert_int_equal(SSL_CTX_set1_sigalgs_list(client, sigalgs), 1);
+        assert_int_equal(SSL_CTX_set1_sigalgs_list(client, unconst(sigalgs)), 1);
     kit_join(&pair, &side, client, name);
     kit_handshake(&pair);
     if (!kit_is_up(&pair))
@@ -115,7 +115,7 @@ static void test_tls12(void **state)
 static X509 *shown(struct kit_side *side, const char *name, const char *sigalgs)
 {
     SSL_CTX *client = kit_client_ctx(NULL);
-    SSL_CTX_set1_sigalgs_list(client, sigalgs);
+    SSL_CTX_set1_sigalgs_list(client, unconst(sigalgs));
     kit_join(&pair, side, client, name);
     kit_handshake(&pair);
     assert_true(kit_is_up(&pair));
@@ -374,7 +374,7 @@ static void test_hello_retry(void **state)
     kit_side_init(&side, certs);
     assert_true(kit_open(&side, NULL));
     SSL_CTX *client = kit_client_ctx(ca);
-    SSL_CTX_set1_groups_list(client, "P-521:P-256");
+    SSL_CTX_set1_groups_list(client, unconst("P-521:P-256"));
     kit_join(&pair, &side, client, "a.example");
     kit_handshake(&pair);
     assert_true(kit_is_up(&pair));
