@@ -19,26 +19,27 @@ enum access_flag {
 };
 
 struct access_event {
-    int64_t at_us;              /* wall clock when the request's first byte came */
-    uint64_t request_id[2];     /* the id shown to the client and sent upstream, as 32 hex digits */
-    uint64_t bytes_in, bytes_out; /* bodies */
+    int64_t at_us;                     /* wall clock when the request's first byte came */
+    uint64_t request_id[2];            /* the id shown to the client and sent upstream, as 32 hex digits */
+    uint64_t bytes_in, bytes_out;      /* bodies */
     uint32_t duration_us, upstream_us; /* until the last byte was handed over; until the upstream's head */
-    uint32_t endpoint;          /* over all upstreams; UINT32_MAX: none */
+    uint32_t endpoint;                 /* over all upstreams; UINT32_MAX: none */
     uint16_t cluster, route, listener; /* UINT16_MAX: none */
     uint16_t status;
     uint16_t flags;
-    uint16_t refusal;           /* enum http_refusal */
-    uint8_t version;            /* enum http_version */
-    uint8_t tls_version;        /* 0x03, 0x04: TLS 1.2, 1.3; 0: none */
+    uint16_t refusal;    /* enum http_refusal */
+    uint8_t version;     /* enum http_version */
+    uint8_t tls_version; /* 0x03, 0x04: TLS 1.2, 1.3; 0: none */
     uint8_t retries;
     uint8_t method_len, host_len, agent_len;
     uint16_t path_len;
-    struct addr client;         /* after the PROXY protocol */
+    struct addr client; /* after the PROXY protocol */
     char method[16];
     char host[64];
     char path[240];
     char agent[96];
-    uint32_t generation; /* low half of the generation of the configuration that cluster, route, listener and endpoint count in */
+    uint32_t generation; /* low half of the generation of the configuration that cluster, route, listener and
+                            endpoint count in */
 };
 
 _Static_assert(sizeof(struct access_event) == 512, "one event is eight cache lines");

@@ -165,7 +165,7 @@ struct config_cluster {
 };
 
 struct config_gate {
-    unsigned workers;             /* 1..64; `auto` is the number of CPUs */
+    unsigned workers;             /* 1..62; `auto` is the number of CPUs */
     struct str user;              /* base of the roles' user names; default "polder" */
     struct str run_directory;     /* control socket and state of processes; default /run/polder */
     struct str state_directory;   /* default /var/lib/polder */
@@ -173,8 +173,8 @@ struct config_gate {
     struct str event_log;         /* likewise, default "-" */
     struct addr management;       /* metrics and status; port 0: off */
     uint32_t resolve_interval_ms; /* names of endpoints are looked up again; default 30 s */
-    uint32_t drain_timeout_ms;    /* an old worker with tunnels is ended after this; default 1 h; 0: never */
-    uint32_t ticket_rotation_ms;  /* default 8 h; the last two keys still open tickets */
+    uint32_t drain_timeout_ms; /* a draining worker with tunnels is ended after this; default 1 h; 0: never */
+    uint32_t ticket_rotation_ms;    /* default 8 h; the last two keys still open tickets */
     uint32_t signatures_per_second; /* per worker; default 5,000 */
 };
 

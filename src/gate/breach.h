@@ -1,5 +1,5 @@
-/* gate/breach.h - in breach builds (-Dbreach=true) a role of a running gate attacks on command; elsewhere nothing of
- * it exists and these are empty. What is behind them stands in tests/breach/live.c. */
+/* gate/breach.h - in breach builds (-Dbreach=true) a role of a running gate attacks on command; elsewhere
+ * nothing of it exists and these are empty. What is behind them stands in tests/breach/live.c. */
 #ifndef POLDER_GATE_BREACH_H
 #define POLDER_GATE_BREACH_H
 

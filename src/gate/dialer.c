@@ -1,8 +1,10 @@
-/* gate/dialer.c - the dialer's process: opens connections to configured endpoints and hands them to the workers.
+/* gate/dialer.c - the dialer's process: opens connections to configured endpoints and hands them to the
+ * workers.
  *
- * Slot 0 dials. Slot 1, started only when an endpoint is written as a name, resolves: looking a name up can take
- * seconds, and nobody's connection waits for that. What it finds goes through the master to slot 0. Only a name that was
- * never found yet makes its askers wait: in the list `waiting`, until it is found or they give up by themselves. */
+ * Slot 0 dials. Slot 1, started only when an endpoint is written as a name, resolves: looking a name up can
+ * take seconds, and nobody's connection waits for that. What it finds goes through the master to slot 0. Only
+ * a name that was never found yet makes its askers wait: in the list `waiting`, until it is found or they
+ * give up by themselves. */
 #include "gate/role_process.h"
 
 #include "config/config.h"
@@ -28,14 +30,14 @@ struct asker {
     struct channel *channel;
 };
 
-struct known { /* a configuration: the newest few, since workers may still ask for an older one */
+struct known {           /* a configuration: the newest few, since workers may still ask for an older one */
     uint64_t generation; /* 0: free */
     struct str bundle;
     struct config *config;
     struct addr *addresses; /* by endpoint; port 0: not known yet */
 };
 
-struct waiting { /* for an address */
+struct waiting {   /* for an address */
     unsigned slot; /* the asker's */
     struct msg_dial what;
 };
@@ -71,7 +73,7 @@ static void forget(struct known *k)
 
 static int dial(struct dialer *d, const struct msg_dial *m)
 {
-    struct known *k = find(d, m->generation);
+    struct known *k = m->generation ? find(d, m->generation) : NULL; /* 0 is a free place */
     int fd;
     if (!k || m->endpoint >= k->config->endpoint_count)
         return -EINVAL;
@@ -157,7 +159,8 @@ static bool take_peer(struct dialer *d, struct str bytes, int fd)
 
 /* ---- configurations */
 
-/* Addresses that an older configuration already knew for the same name are kept until they are looked up anew. */
+/* Addresses that an older configuration already knew for the same name are kept until they are looked up
+ * anew. */
 static struct addr known_address(struct dialer *d, const struct config_endpoint *e)
 {
     for (unsigned i = 0; i < GENERATIONS; i++) {
@@ -303,8 +306,9 @@ static bool answers(const struct addr *a)
     return ok;
 }
 
-/* Of several addresses (IPv6 and IPv4, or a name server that turns them round) the present one while it answers, else
- * the first that does; when none does nothing changes, unless the present one is no longer among them. */
+/* Of several addresses (IPv6 and IPv4, or a name server that turns them round) the present one while it
+ * answers, else the first that does; when none does nothing changes, unless the present one is no longer
+ * among them. */
 static const struct addr *choose(const struct addr *found, unsigned count, const struct addr *present)
 {
     const struct addr *kept = NULL;
@@ -356,7 +360,8 @@ static void resolve_due(struct timer *t)
     for (unsigned i = 0; i < GENERATIONS; i++)
         if (d->known[i].generation && (!newest || d->known[i].generation > newest->generation))
             newest = &d->known[i];
-    uint32_t interval_ms = newest && resolve_all(d, newest) ? newest->config->gate.resolve_interval_ms : UNRESOLVED_RETRY_MS;
+    uint32_t interval_ms =
+        newest && resolve_all(d, newest) ? newest->config->gate.resolve_interval_ms : UNRESOLVED_RETRY_MS;
     loop_refresh_now(d->process.loop);
     timer_set(d->process.loop, t, loop_now_ms(d->process.loop) + interval_ms);
 }

@@ -6,7 +6,8 @@
 
 #include <unistd.h>
 
-static bool message_came(struct role_process *r, enum msg_number number, struct str bytes [[maybe_unused]], int fd)
+static bool message_came(struct role_process *r, enum msg_number number, struct str bytes [[maybe_unused]],
+                         int fd)
 {
     if (fd >= 0)
         close(fd);

@@ -23,13 +23,12 @@ enum { TERM_DRAIN_MS = 5000, KILL_AFTER_MS = 10'000, SPARE_SLOTS = 2 };
 
 void master_say(const char *format, ...)
 {
-    char text[8192];
+    char text[8192] = "";
     va_list args;
     va_start(args, format);
-    int n = vsnprintf(text, sizeof text, format, args);
+    vsnprintf(text, sizeof text, format, args); /* what does not fit is cut off */
     va_end(args);
-    if (n >= 0)
-        fprintf(stderr, "polder-gate: %s\n", text);
+    fprintf(stderr, "polder-gate: %s\n", text);
 }
 
 struct child *master_child(struct master *m, enum role role, unsigned slot)
@@ -61,12 +60,18 @@ void master_order_done(struct master *m, uint64_t order_id, bool ok, struct str 
 
 void master_tell_role(struct master *m, const struct child *c, struct str detail)
 {
-    static const enum role_run runs[] = {[CHILD_NONE] = ROLE_RUN_STOPPED, [CHILD_WAITS] = ROLE_RUN_DIED,
-                                         [CHILD_STARTED] = ROLE_RUN_STARTING, [CHILD_UP] = ROLE_RUN_UP,
+    static const enum role_run runs[] = {[CHILD_NONE] = ROLE_RUN_STOPPED,
+                                         [CHILD_WAITS] = ROLE_RUN_DIED,
+                                         [CHILD_STARTED] = ROLE_RUN_STARTING,
+                                         [CHILD_UP] = ROLE_RUN_UP,
                                          [CHILD_STOPPING] = ROLE_RUN_DRAINING};
     struct channel *to = observer_channel(m);
-    struct msg_role_state s = {.role = (uint8_t)c->role, .slot = (uint8_t)c->slot, .pid = (uint32_t)c->pid,
-                               .state = (uint8_t)runs[c->state], .restarts = c->restarts, .walls = c->walls,
+    struct msg_role_state s = {.role = (uint8_t)c->role,
+                               .slot = (uint8_t)c->slot,
+                               .pid = (uint32_t)c->pid,
+                               .state = (uint8_t)runs[c->state],
+                               .restarts = c->restarts,
+                               .walls = c->walls,
                                .since_ms = (uint64_t)c->since_wall_ms};
     if (!to)
         return;
@@ -81,7 +86,9 @@ void master_tell_role(struct master *m, const struct child *c, struct str detail
 static void tell_self(struct master *m)
 {
     struct channel *to = observer_channel(m);
-    struct msg_role_state s = {.role = ROLE_MASTER, .pid = (uint32_t)getpid(), .state = m->stopping ? ROLE_RUN_DRAINING : ROLE_RUN_UP,
+    struct msg_role_state s = {.role = ROLE_MASTER,
+                               .pid = (uint32_t)getpid(),
+                               .state = m->stopping ? ROLE_RUN_DRAINING : ROLE_RUN_UP,
                                .since_ms = (uint64_t)m->started_wall_ms};
     if (to && msg_role_state_send(to, &s, -1) < 0 && !m->stopping)
         master_say("the observer does not listen");
@@ -116,7 +123,8 @@ void master_all_up(struct master *m)
     notify_systemd("READY=1");
     adopt_end_old_roles(m);
     if (!m->ready_said)
-        master_say("ready (version %s, %u worker%s)", POLDER_VERSION, m->worker_count, m->worker_count == 1 ? "" : "s");
+        master_say("ready (version %s, %u worker%s)", POLDER_VERSION, m->worker_count,
+                   m->worker_count == 1 ? "" : "s");
     m->ready_said = true;
 }
 
@@ -137,8 +145,8 @@ static void rotation_due(struct timer *t)
     struct msg_ticket_keys keys = {.keys_len = (uint16_t)(m->ticket_key_count * TICKET_KEY_BYTES)};
     memcpy(keys.keys, m->ticket_keys, keys.keys_len);
     for (unsigned i = 0; i < CHILDREN_MAX; i++)
-        if (m->children[i].role == ROLE_WORKER && m->children[i].state == CHILD_UP && m->children[i].channel &&
-            msg_ticket_keys_send(m->children[i].channel, &keys, -1) < 0)
+        if (m->children[i].role == ROLE_WORKER && m->children[i].state == CHILD_UP &&
+            m->children[i].channel && msg_ticket_keys_send(m->children[i].channel, &keys, -1) < 0)
             master_say("worker %u did not get the new ticket keys", m->children[i].slot);
     explicit_bzero(&keys, sizeof keys);
     if (m->current) /* else the gate is about to end */
@@ -173,7 +181,8 @@ void master_child_ended(struct master *m)
         loop_stop(m->loop);
 }
 
-/* First the old workers of an upgrade, whose time is up like everybody's; then whoever does not come to an end. */
+/* First the old workers of an upgrade, whose time is up like everybody's; then whoever does not come to an
+ * end. */
 static void stop_overdue(struct timer *t)
 {
     struct master *m = container_of(t, struct master, stop_timer);
@@ -189,7 +198,8 @@ static void stop_overdue(struct timer *t)
             kill(m->children[i].pid, SIGKILL);
 }
 
-/* Workers first; the roles that serve them when the last one is gone. The second time everything ends at once. */
+/* Workers first; the roles that serve them when the last one is gone. The second time everything ends at
+ * once. */
 void master_stop(struct master *m, uint32_t drain_timeout_ms)
 {
     bool again = m->stopping;
@@ -200,12 +210,14 @@ void master_stop(struct master *m, uint32_t drain_timeout_ms)
         master_say("ending at once");
     } else {
         if (m->current && drain_timeout_ms)
-            master_say("draining: what is open gets up to %u s; a second signal ends at once", drain_timeout_ms / 1000);
+            master_say("draining: what is open gets up to %u s; a second signal ends at once",
+                       drain_timeout_ms / 1000);
         else if (m->current)
             master_say("draining: what is open gets its time; a second signal ends at once");
         notify_systemd("STOPPING=1");
         tell_self(m);
-        listening_close_unused(m, NULL); /* before the workers: each empties and closes what is then the last of its sockets */
+        listening_close_unused(
+            m, NULL); /* before the workers: each empties and closes what is then the last of its sockets */
     }
     for (unsigned i = 0; i < CHILDREN_MAX; i++)
         if (m->children[i].role == ROLE_WORKER)
@@ -318,6 +330,7 @@ static bool make_parts(struct master *m, const struct config *config)
     m->started_wall_ms = m->loop ? loop_wall_us(m->loop) / 1000 : 0;
     m->worker_count = master_workers_of(config);
     timer_init(&m->change_timer, change_timed_out);
+    timer_init(&m->again_timer, change_again);
     timer_init(&m->ticket_timer, rotation_due);
     timer_init(&m->stop_timer, stop_overdue);
     rotate_ticket_keys(m);
@@ -329,7 +342,8 @@ static int run(struct master *m, struct loaded_config *first)
     char why[1024] = "out of memory";
     raise_limits();
     if (geteuid() != 0)
-        master_say("not started as root: the roles run as this user, and what only root can raise around them is missing "
+        master_say("not started as root: the roles run as this user, and what only root can raise around "
+                   "them is missing "
                    "(`polder status` lists it)");
     if (!make_parts(m, first->config) || !open_everything(m, first, why, sizeof why)) {
         master_say("cannot start: %s", why);
@@ -348,7 +362,8 @@ static void usage(FILE *to)
 {
     fputs("usage: polder-gate --config FILE [--check]\n"
           "       polder-gate --version\n"
-          "The access gateway. It runs in the foreground; `polder` is the operator's command. See polder-gate(8).\n",
+          "The access gateway. It runs in the foreground; `polder` is the operator's command. See "
+          "polder-gate(8).\n",
           to);
 }
 
@@ -375,8 +390,15 @@ static int master_main(int argc, char **argv)
 {
     static struct master m;
     bool check = false;
-    m = (struct master){.argv = argv, .config_path = "/etc/polder/polder.yaml", .lock_fd = -1, .control_fd = -1, .management_fd = -1,
-                        .access_log_fd = -1, .event_log_fd = -1, .shared_fd = -1, .next_generation = 1};
+    m = (struct master){.argv = argv,
+                        .config_path = "/etc/polder/polder.yaml",
+                        .lock_fd = -1,
+                        .control_fd = -1,
+                        .management_fd = -1,
+                        .access_log_fd = -1,
+                        .event_log_fd = -1,
+                        .shared_fd = -1,
+                        .next_generation = 1};
     for (int i = 1; i < argc; i++) {
         struct str arg = str_of(argv[i]);
         if (str_eq(arg, STR("--version"))) {

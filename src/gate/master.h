@@ -1,18 +1,20 @@
-/* gate/master.h - the master: reads configurations, binds sockets, starts and replaces the roles. Internal to gate/.
+/* gate/master.h - the master: reads configurations, binds sockets, starts and replaces the roles. Internal to
+ * gate/.
  *
- * It runs as root and is therefore thin: it parses nothing a peer sent, only the operator's files and the typed messages
- * of its own roles. Nothing on the data path waits for it; when it dies, everything goes on and the next one takes over
- * (master_adopt.c).
+ * It runs as root and is therefore thin: it parses nothing a peer sent, only the operator's files and the
+ * typed messages of its own roles. Nothing on the data path waits for it; when it dies, everything goes on
+ * and the next one takes over (master_adopt.c).
  *
  * A change of configuration (master_change.c), the first one included, is all or nothing:
  *
  *   CHECKED --keys to the signer--> KEYS --all loaded--> PREPARING --all roles prepared--> committed
- *      \________________________________ any failure, or 30 s ____________________________/--> aborted, old one in force
+ *      \________________________________ any failure, or 30 s ____________________________/--> aborted, old
+ * one in force
  *
  * Invariants:
  *  1. master.current is what every role that is up has committed, or is being brought up to (child_bring_on).
- *  2. At most one change is under way. A role that dies after it was handed the new configuration aborts it; one that is
- *     being started again is waited for, and brought up to the one in force first.
+ *  2. At most one change is under way. A role that dies after it was handed the new configuration aborts it;
+ * one that is being started again is waited for, and brought up to the one in force first.
  *  3. A role is connected to others only once it has a configuration: what they ask, it can answer.
  *  4. A listening socket is closed only after no committed configuration uses it. */
 #ifndef POLDER_GATE_MASTER_H
@@ -26,7 +28,13 @@ enum { WORKERS_MAX = 62, CHILDREN_MAX = WORKERS_MAX + 5, TICKET_KEY_BYTES = 80, 
 
 struct master;
 
-enum child_state { CHILD_NONE, CHILD_WAITS /* to be started again */, CHILD_STARTED, CHILD_UP, CHILD_STOPPING };
+enum child_state {
+    CHILD_NONE,
+    CHILD_WAITS /* to be started again */,
+    CHILD_STARTED,
+    CHILD_UP,
+    CHILD_STOPPING
+};
 
 struct child {
     struct master *master;
@@ -58,12 +66,12 @@ struct loaded_config {
     uint64_t generation;
     struct config_disk *disk;
     struct config *config;
-    struct arena *arena;   /* warnings */
+    struct arena *arena; /* warnings */
     struct str yaml;
     int bundle_fd;
     struct str warnings;
-    struct addr *resolved;             /* by endpoint, of names; port 0: not yet */
-    int access_log_fd, event_log_fd;   /* opened because they are others than before; -1: unchanged */
+    struct addr *resolved;           /* by endpoint, of names; port 0: not yet */
+    int access_log_fd, event_log_fd; /* opened because they are others than before; -1: unchanged */
 };
 
 enum change_stage { CHANGE_NONE, CHANGE_KEYS, CHANGE_PREPARING };
@@ -75,7 +83,8 @@ struct master {
     char **argv;
     uint32_t without; /* breach builds: walls to leave out */
 #ifdef POLDER_BREACH
-    int breach_fds[CHILDREN_MAX][2]; /* ROLE_COUNT * slot + role, descriptor; of those that attack on command */
+    int breach_fds[CHILDREN_MAX]
+                  [2]; /* ROLE_COUNT * slot + role, descriptor; of those that attack on command */
     unsigned breach_count;
 #endif
     struct child children[CHILDREN_MAX];
@@ -83,7 +92,7 @@ struct master {
 
     struct loaded_config *current, *change;
     enum change_stage stage;
-    struct timer change_timer, ticket_timer, stop_timer;
+    struct timer change_timer, again_timer, ticket_timer, stop_timer;
     uint64_t order_id; /* who asked for the change; 0: nobody, or a signal */
     uint64_t next_generation;
     int64_t config_since_wall_ms, started_wall_ms;
@@ -124,6 +133,12 @@ unsigned master_workers_of(const struct config *);
 void child_start(struct child *);
 void child_stop(struct child *, uint32_t drain_timeout_ms);
 bool child_needs_config(const struct child *);
+void child_is_up(struct child *, uint32_t walls); /* it said hello */
+/* Says so and ends it: it is started again, later and later. */
+void child_give_up(struct child *, const char *why);
+
+/* ---- master_talk.c */
+bool child_message(void *child, struct channel *, struct str bytes, int fd);
 void child_bring_on(struct child *); /* hands it the next configuration it lacks, if it is ready for one */
 void child_commit(struct child *, const struct loaded_config *);
 
@@ -132,37 +147,46 @@ struct loaded_config *loaded_config_new(const char *path, struct str *ret_proble
 void loaded_config_free(struct loaded_config *);
 bool config_has_names(const struct config *);
 void change_timed_out(struct timer *);
-bool change_begin(struct master *, uint64_t order_id);             /* false: refused; the reason is in config_error */
-void change_start(struct master *, struct loaded_config *take);    /* of one that was read, with its sockets open */
-bool change_wants(const struct master *, const struct child *);    /* it takes part at this stage */
-void change_step(struct master *);                                 /* a role has answered */
+void change_again(struct timer *);
+bool change_begin(struct master *, uint64_t order_id); /* false: refused; the reason is in config_error */
+void change_start(struct master *,
+                  struct loaded_config *take); /* of one that was read, with its sockets open */
+bool change_wants(const struct master *, const struct child *); /* it takes part at this stage */
+void change_step(struct master *);                              /* a role has answered */
 void change_fail(struct master *, struct str why);
 bool send_keys(struct child *signer, const struct loaded_config *, char *ret_why, size_t cap);
 bool send_configuration(struct child *, const struct loaded_config *); /* prepare, and listeners */
 bool key_fits(const struct loaded_config *, const struct msg_key_loaded *, char *ret_why, size_t cap);
 
 /* ---- master_listen.c */
-bool listening_open(struct master *, const struct config *, char *ret_why, size_t cap); /* what is not open yet */
-void listening_close_unused(struct master *, const struct config *); /* NULL: all but that of the management address */
+bool listening_open(struct master *, const struct config *, char *ret_why,
+                    size_t cap); /* what is not open yet */
+void listening_close_unused(struct master *,
+                            const struct config *); /* NULL: all but that of the management address */
 int listening_find(const struct master *, const struct addr *, unsigned slot); /* fd, or -1 */
 bool listening_add(struct master *, const struct addr *, unsigned slot, int fd);
 bool listening_open_management(struct master *, const struct config_gate *, char *ret_why, size_t cap);
 bool listening_open_control(struct master *, const struct config_gate *, char *ret_why, size_t cap);
-void listening_place_control(struct master *); /* gives the control socket its name, in place of an older gate's */
+void listening_place_control(
+    struct master *); /* gives the control socket its name, in place of an older gate's */
 bool listening_open_logs(struct loaded_config *, const struct config_gate *before, char *ret_why, size_t cap);
-void listening_take_logs(struct master *, struct loaded_config *); /* those it opened are the master's from now on */
+void listening_take_logs(struct master *,
+                         struct loaded_config *); /* those it opened are the master's from now on */
 void listening_reopen_logs(struct master *);
 
 /* ---- master_adopt.c */
-bool adopt_lock(struct master *, const struct config_gate *, char *ret_why, size_t cap); /* false: another gate runs here */
+bool adopt_lock(struct master *, const struct config_gate *, char *ret_why,
+                size_t cap);             /* false: another gate runs here */
 void adopt_write_state(struct master *); /* run_directory/gate.state: for whoever comes after us */
 void adopt_read_state(struct master *);  /* who is there, and their listening sockets */
 bool adopt_has_roles(const struct master *);
 void adopt_end_old_roles(struct master *);
 void adopt_stop(struct master *, bool soon); /* we end, and so do they */
 void adopt_kill(struct master *);
-void adopt_leave(struct master *);           /* at our end: the state that the next master finds */
-bool adopt_upgrade(struct master *, struct str *ret_error); /* executes the binary anew in this process; returns only on failure */
+void adopt_leave(struct master *); /* at our end: the state that the next master finds */
+bool adopt_upgrade(
+    struct master *,
+    struct str *ret_error); /* executes the binary anew in this process; returns only on failure */
 
 /* ---- notify.c: sd_notify(3), without the library */
 void notify_systemd(const char *text);

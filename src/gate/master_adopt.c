@@ -1,14 +1,14 @@
 /* gate/master_adopt.c - taking over from an older master: after its death, or at an upgrade of the binary.
  *
- * run_directory/gate.state says who the roles are and, for an upgrade (same process, new binary), which descriptor is
- * which listening socket. Lines: "master PID STARTTIME", "role PID STARTTIME ROLE SLOT TOLD" (1: it was
- * told to end), "listening FD SLOT ADDRESS". A
- * role is only ever signalled when its PID still has the start time that stands there: a PID used again by somebody else
- * is left alone.
+ * run_directory/gate.state says who the roles are and, for an upgrade (same process, new binary), which
+ * descriptor is which listening socket. Lines: "master PID STARTTIME", "role PID STARTTIME ROLE SLOT TOLD"
+ * (1: it was told to end), "listening FD SLOT ADDRESS". A role is only ever signalled when its PID still has
+ * the start time that stands there: a PID used again by somebody else is left alone.
  *
- * Whatever the reason, the successor listens on the very sockets of its predecessor: connections in their queues, and
- * handshakes half way into them, are lost to nobody. After a death they are copied out of the workers that hold them
- * (pidfd_getfd(2)); where that is not allowed, new sockets join them, and the old workers empty their own. */
+ * Whatever the reason, the successor listens on the very sockets of its predecessor: connections in their
+ * queues, and handshakes half way into them, are lost to nobody. After a death they are copied out of the
+ * workers that hold them (pidfd_getfd(2)); where that is not allowed, new sockets join them, and the old
+ * workers empty their own. */
 #include "gate/master.h"
 
 #include "sys/channel.h"
@@ -30,7 +30,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { END_AGAIN_MS = 200, STATE_BYTES = 64 * 1024, OLD_ROLES_MAX = 256, PATH_ROOM = 128 /* run_directory has 95 at most */ };
+enum {
+    END_AGAIN_MS = 200,
+    STATE_BYTES = 64 * 1024,
+    OLD_ROLES_MAX = 256,
+    PATH_ROOM = 128 /* run_directory has 95 at most */
+};
 
 struct old_role {
     struct io exited; /* pidfd */
@@ -51,7 +56,8 @@ struct adopted {
 
 static void end_rest_again(struct timer *t);
 
-/* Field 22 of /proc/PID/stat, in clock ticks since boot; 0: no such process, or a corpse that is not ours to bury. */
+/* Field 22 of /proc/PID/stat, in clock ticks since boot; 0: no such process, or a corpse that is not ours to
+ * bury. */
 static uint64_t start_time(pid_t pid)
 {
     char path[64], text[1024];
@@ -131,20 +137,24 @@ void adopt_write_state(struct master *m)
     write_state(m, &b);
     buf_printf(&name, "%s.new%c", path, 0);
     if (buf_overflowed(&b) || !write_file(fresh, buf_text(&b)) || rename(fresh, path) < 0)
-        master_say("the state file %s cannot be written: %s. A next master would not find our roles", path, strerror(errno));
+        master_say("the state file %s cannot be written: %s. A next master would not find our roles", path,
+                   strerror(errno));
     free(text);
 }
 
 /* ---- one gate to a run directory */
 
-/* An ordinary user has no /run/polder: then it lies wherever the configuration says, and no folder above it is made. */
+/* An ordinary user has no /run/polder: then it lies wherever the configuration says, and no folder above it
+ * is made. */
 static bool make_directory(const char *path, char *ret_why, size_t cap)
 {
     struct buf why = buf_over(ret_why, cap);
     if (mkdir(path, 0755) == 0 || errno == EEXIST)
         return true;
-    buf_printf(&why, "the folder %s cannot be made: %s. Make it, or set gate.run_directory to one this user may write%c", path,
-               strerror(errno), 0);
+    buf_printf(
+        &why,
+        "the folder %s cannot be made: %s. Make it, or set gate.run_directory to one this user may write%c",
+        path, strerror(errno), 0);
     return false;
 }
 
@@ -187,8 +197,11 @@ bool adopt_lock(struct master *m, const struct config_gate *g, char *ret_why, si
     if (flock(m->lock_fd, LOCK_EX | LOCK_NB) == 0)
         return true;
     struct str state = read_state(state_path(m, memory, sizeof memory));
-    buf_printf(&why, "a gate is running already in %s (pid %u). `polder status` shows it; `polder reload` gives it a new "
-                     "configuration, `polder upgrade` a new binary%c", m->run_directory, master_pid_of(state), 0);
+    buf_printf(
+        &why,
+        "a gate is running already in %s (pid %u). `polder status` shows it; `polder reload` gives it a new "
+        "configuration, `polder upgrade` a new binary%c",
+        m->run_directory, master_pid_of(state), 0);
     free((char *)(uintptr_t)state.p);
     return false;
 }
@@ -204,8 +217,9 @@ static void take_role(struct adopted *a, struct str line)
 {
     uint64_t pid, ticks, role, slot, told;
     if (!str_parse_u64(str_cut(&line, ' '), &pid) || !str_parse_u64(str_cut(&line, ' '), &ticks) ||
-        !str_parse_u64(str_cut(&line, ' '), &role) || !str_parse_u64(str_cut(&line, ' '), &slot) || !str_parse_u64(line, &told) || pid == 0 || pid > INT_MAX ||
-        role >= ROLE_COUNT || a->count == OLD_ROLES_MAX)
+        !str_parse_u64(str_cut(&line, ' '), &role) || !str_parse_u64(str_cut(&line, ' '), &slot) ||
+        !str_parse_u64(line, &told) || pid == 0 || pid > INT_MAX || role >= ROLE_COUNT ||
+        a->count == OLD_ROLES_MAX)
         return;
     int pidfd = is_still((pid_t)pid, ticks) ? (int)syscall(SYS_pidfd_open, (pid_t)pid, 0) : -1;
     if (pidfd < 0)
@@ -215,8 +229,12 @@ static void take_role(struct adopted *a, struct str line)
         return;
     }
     fcntl(pidfd, F_SETFD, FD_CLOEXEC);
-    a->roles[a->count++] = (struct old_role){.exited.fd = pidfd, .adopted = a, .pid = (pid_t)pid, .role = (enum role)role,
-                                             .slot = (unsigned)slot, .is_told = told != 0};
+    a->roles[a->count++] = (struct old_role){.exited.fd = pidfd,
+                                             .adopted = a,
+                                             .pid = (pid_t)pid,
+                                             .role = (enum role)role,
+                                             .slot = (unsigned)slot,
+                                             .is_told = told != 0};
     a->workers_left += role == ROLE_WORKER;
     a->left++;
 }
@@ -225,8 +243,8 @@ static void take_listening(struct master *m, struct str line)
 {
     uint64_t fd, slot;
     struct addr address;
-    if (!str_parse_u64(str_cut(&line, ' '), &fd) || !str_parse_u64(str_cut(&line, ' '), &slot) || !addr_parse(line, &address) ||
-        fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0)
+    if (!str_parse_u64(str_cut(&line, ' '), &fd) || !str_parse_u64(str_cut(&line, ' '), &slot) ||
+        !addr_parse(line, &address) || fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0)
         return;
     listening_add(m, &address, (unsigned)slot, (int)fd);
 }
@@ -248,7 +266,8 @@ static void copy_listening(struct master *m, const struct old_role *r, int numbe
     int fd = (int)syscall(SYS_pidfd_getfd, r->exited.fd, number, 0); /* close-on-exec */
     if (fd < 0)
         return;
-    if (!listening_address(fd, &address) || listening_find(m, &address, slot) >= 0 || !listening_add(m, &address, slot, fd))
+    if (!listening_address(fd, &address) || listening_find(m, &address, slot) >= 0 ||
+        !listening_add(m, &address, slot, fd))
         close(fd);
 }
 
@@ -280,7 +299,8 @@ void adopt_read_state(struct master *m)
     while (rest.n) {
         struct str line = str_cut(&rest, '\n'), word = str_cut(&line, ' ');
         uint64_t pid = 0, ticks = 0;
-        if (str_eq(word, STR("master")) && str_parse_u64(str_cut(&line, ' '), &pid) && str_parse_u64(line, &ticks))
+        if (str_eq(word, STR("master")) && str_parse_u64(str_cut(&line, ' '), &pid) &&
+            str_parse_u64(line, &ticks))
             same_process = (pid_t)pid == getpid() && is_still(getpid(), ticks);
         else if (str_eq(word, STR("role")))
             take_role(a, line);
@@ -338,8 +358,9 @@ static void old_role_exited(struct io *io, uint32_t events [[maybe_unused]])
     master_child_ended(a->master);
 }
 
-/* Old workers answer what is open, and need their signer and dialer for that, and their observer for the log; those end
- * last. The observer is told at once all the same: it stops to serve at the first SIGTERM, and ends at the second. */
+/* Old workers answer what is open, and need their signer and dialer for that, and their observer for the log;
+ * those end last. The observer is told at once all the same: it stops to serve at the first SIGTERM, and ends
+ * at the second. */
 void adopt_end_old_roles(struct master *m)
 {
     struct adopted *a = m->adopted;
@@ -402,7 +423,8 @@ static bool new_binary_accepts(const struct master *m, const char *binary, struc
     if (pid > 0)
         close(pidfd);
     if (!ok)
-        *ret_error = STR("the new binary does not start, or does not accept the configuration; the old one goes on");
+        *ret_error =
+            STR("the new binary does not start, or does not accept the configuration; the old one goes on");
     return ok;
 }
 
@@ -413,8 +435,9 @@ static bool finds_us(const struct master *m, struct str *ret_error)
     struct str text;
     struct loaded_config *l = problems ? loaded_config_new(m->config_path, &text, problems) : NULL;
     bool ok = l && str_eq(l->config->gate.run_directory, str_of(m->run_directory));
-    *ret_error = l ? STR("gate.run_directory was changed, which only a restart can do; the old binary goes on")
-                   : STR("the configuration cannot be used (polder check says why); the old binary goes on");
+    *ret_error =
+        l ? STR("gate.run_directory was changed, which only a restart can do; the old binary goes on")
+          : STR("the configuration cannot be used (polder check says why); the old binary goes on");
     loaded_config_free(l);
     arena_free(problems);
     return ok;
@@ -445,11 +468,13 @@ bool adopt_upgrade(struct master *m, struct str *ret_error)
 {
     char binary[PATH_MAX];
     if (m->change || m->stopping) {
-        *ret_error = STR("a change of configuration is under way, or the gate is being stopped; try again in a moment");
+        *ret_error = STR(
+            "a change of configuration is under way, or the gate is being stopped; try again in a moment");
         return false;
     }
     *ret_error = STR("the place of the binary is not known");
-    if (!binary_path(binary, sizeof binary) || !finds_us(m, ret_error) || !new_binary_accepts(m, binary, ret_error))
+    if (!binary_path(binary, sizeof binary) || !finds_us(m, ret_error) ||
+        !new_binary_accepts(m, binary, ret_error))
         return false;
     notify_systemd("RELOADING=1");
     listening_outlive_exec(m, true);

@@ -1,4 +1,5 @@
-/* gate/master_change.c - configurations: read, check, hand out, commit or abort. The states stand in master.h. */
+/* gate/master_change.c - configurations: read, check, hand out, commit or abort. The states stand in
+ * master.h. */
 #include "gate/master.h"
 
 #include "sys/channel.h"
@@ -16,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CONFIG_BYTES_MAX = 4 << 20, PROBLEMS_TEXT = 256 * 1024, CHANGE_TIMEOUT_MS = 30'000 };
+enum { CONFIG_BYTES_MAX = 4 << 20, PROBLEMS_TEXT = 256 * 1024, CHANGE_TIMEOUT_MS = 30'000, AGAIN_MS = 50 };
 
 /* ---- reading and checking */
 
@@ -25,7 +26,7 @@ static struct str read_file(const char *path, struct str *ret_error)
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not hold the master up */
     if (fd < 0 || fstat(fd, &st) < 0 || st.st_size > CONFIG_BYTES_MAX || !S_ISREG(st.st_mode)) {
-        *ret_error = fd < 0                            ? str_of(strerror(errno))
+        *ret_error = fd < 0                          ? str_of(strerror(errno))
                      : st.st_size > CONFIG_BYTES_MAX ? STR("it is larger than 4 MiB")
                                                      : STR("it is not a regular file");
         if (fd >= 0)
@@ -44,14 +45,16 @@ static struct str read_file(const char *path, struct str *ret_error)
     return (struct str){bytes, (size_t)n};
 }
 
-static bool check_certificates(const struct config *config, struct buf *problems, struct buf *warnings, struct arena *arena)
+static bool check_certificates(const struct config *config, struct buf *problems, struct buf *warnings,
+                               struct arena *arena)
 {
     bool good = true;
     for (unsigned i = 0; i < config->certificate_count; i++) {
         const struct config_certificate *c = &config->certificates[i];
         struct str error = STR_NONE, warning = STR_NONE;
         if (!tls_check_certificate(c->chain_pem, (int64_t)time(NULL), arena, &error, &warning)) {
-            buf_printf(problems, "certificate %.*s (%.*s): %.*s\n", STR_ARG(c->name), STR_ARG(c->chain_path), STR_ARG(error));
+            buf_printf(problems, "certificate %.*s (%.*s): %.*s\n", STR_ARG(c->name), STR_ARG(c->chain_path),
+                       STR_ARG(error));
             good = false;
         } else if (warning.n) {
             buf_printf(warnings, "certificate %.*s: %.*s\n", STR_ARG(c->name), STR_ARG(warning));
@@ -142,7 +145,8 @@ static bool uses_tls12(const struct config *config)
     return false;
 }
 
-static int open_key(const struct loaded_config *l, const struct config_certificate *c, char *ret_why, size_t cap)
+static int open_key(const struct loaded_config *l, const struct config_certificate *c, char *ret_why,
+                    size_t cap)
 {
     char path[PATH_MAX];
     struct stat st;
@@ -209,14 +213,16 @@ bool key_fits(const struct loaded_config *l, const struct msg_key_loaded *k, cha
     }
     const struct config_certificate *c = &l->config->certificates[k->index];
     if (!k->ok) {
-        buf_printf(&why, "the key of certificate %.*s (%.*s) cannot be used: %.*s%c", STR_ARG(c->name), STR_ARG(c->key_path),
-                   (int)k->error_len, (const char *)k->error, 0);
+        buf_printf(&why, "the key of certificate %.*s (%.*s) cannot be used: %.*s%c", STR_ARG(c->name),
+                   STR_ARG(c->key_path), (int)k->error_len, (const char *)k->error, 0);
         return false;
     }
     if (tls_public_sha256(c->chain_pem, expected) && memcmp(expected, k->public_sha256, 32) == 0)
         return true;
-    buf_printf(&why, "the key %.*s does not belong to the certificate %.*s: they were mixed up, or one of them is older%c",
-               STR_ARG(c->key_path), STR_ARG(c->chain_path), 0);
+    buf_printf(
+        &why,
+        "the key %.*s does not belong to the certificate %.*s: they were mixed up, or one of them is older%c",
+        STR_ARG(c->key_path), STR_ARG(c->chain_path), 0);
     return false;
 }
 
@@ -264,12 +270,14 @@ static void claim_shared(struct master *m, const struct loaded_config *l)
 {
     uint64_t oldest = m->current ? m->current->generation : l->generation;
     for (unsigned i = 0; i < l->config->cluster_count; i++)
-        shared_cluster_claim(&m->shared, shared_cluster_key(l->config->clusters[i].name), l->generation, oldest);
+        shared_cluster_claim(&m->shared, shared_cluster_key(l->config->clusters[i].name), l->generation,
+                             oldest);
     for (unsigned i = 0; i < l->config->upstream_count; i++) {
         const struct config_upstream *u = &l->config->upstreams[i];
         for (unsigned e = 0; e < u->endpoint_count; e++) {
             const struct config_endpoint *ep = &u->endpoints[e];
-            uint32_t slot = shared_endpoint_claim(&m->shared, shared_endpoint_key(u->name, ep->host, ep->port), l->generation, oldest);
+            uint32_t slot = shared_endpoint_claim(
+                &m->shared, shared_endpoint_key(u->name, ep->host, ep->port), l->generation, oldest);
             if (slot != SHARED_NO_SLOT && !ep->is_name)
                 shared_endpoint_set_address(shared_endpoint(&m->shared, slot), &ep->address);
         }
@@ -289,19 +297,35 @@ static void refuse(struct master *m, uint64_t order_id, struct str why)
     keep_error(m, why);
     if (m->current)
         listening_close_unused(m, m->current->config);
-    master_say("%s: %s", m->current ? "the new configuration was not taken over, the old one stays in force" : "cannot start",
+    master_say("%s: %s",
+               m->current ? "the new configuration was not taken over, the old one stays in force"
+                          : "cannot start",
                m->config_error);
     if (m->current)
         notify_systemd("READY=1");
+    master_tell_config(m); /* first: who asked may look at once */
     master_order_done(m, order_id, false, str_of(m->config_error));
-    master_tell_config(m);
+}
+
+void change_again(struct timer *t)
+{
+    change_begin(container_of(t, struct master, again_timer), 0);
+}
+
+/* An order is told; a signal is remembered: the file may have changed since it was read. */
+static void is_busy(struct master *m, uint64_t order_id)
+{
+    static const struct str stops = STR("the gate is being stopped"),
+                            busy = STR("another change of configuration is under way; try again in a moment");
+    if (order_id == 0 && !m->stopping)
+        timer_set(m->loop, &m->again_timer, loop_now_ms(m->loop) + AGAIN_MS);
+    master_order_done(m, order_id, false, m->stopping ? stops : busy);
 }
 
 bool change_begin(struct master *m, uint64_t order_id)
 {
     if (m->change || m->stopping) {
-        master_order_done(m, order_id, false, m->stopping ? STR("the gate is being stopped")
-                                              : STR("another change of configuration is under way; try again in a moment"));
+        is_busy(m, order_id);
         return false;
     }
     struct arena *problems = arena_new(8 << 20);
@@ -414,10 +438,10 @@ static void commit(struct master *m)
             child_commit(&m->children[i], m->current);
     listening_take_logs(m, m->current);
     listening_close_unused(m, m->current->config);
-    master_order_done(m, m->order_id, true, what_waits(m, old ? old->config : m->current->config, &text));
-    loaded_config_free(old);
     master_tell_config(m);
     master_all_up(m);
+    master_order_done(m, m->order_id, true, what_waits(m, old ? old->config : m->current->config, &text));
+    loaded_config_free(old);
 }
 
 bool change_wants(const struct master *m, const struct child *c)

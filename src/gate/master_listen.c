@@ -43,15 +43,17 @@ static void explain(char *ret_why, size_t cap, const struct addr *address, struc
     char text[ADDR_TEXT_MAX];
     struct buf b = buf_over(text, sizeof text), why = buf_over(ret_why, cap);
     addr_write(&b, address);
-    buf_printf(&why, "%.*s cannot listen on %.*s: %s%s%c", STR_ARG(name), STR_ARG(buf_text(&b)), strerror(-error),
+    buf_printf(&why, "%.*s cannot listen on %.*s: %s%s%c", STR_ARG(name), STR_ARG(buf_text(&b)),
+               strerror(-error),
                error == -EADDRINUSE ? ". Another program has that port: `ss -ltnp` shows which"
                : error == -EACCES   ? ". Ports below 1024 need root or CAP_NET_BIND_SERVICE"
                                     : "",
                0);
 }
 
-/* SO_REUSEPORT lets two programs of one user share a port without a word, and each gets half of the connections. A
- * bind without it finds the other one. Roles of a gate before us may listen there: then it is meant. */
+/* SO_REUSEPORT lets two programs of one user share a port without a word, and each gets half of the
+ * connections. A bind without it finds the other one. Roles of a gate before us may listen there: then it is
+ * meant. */
 static int port_taken(const struct master *m, const struct addr *address)
 {
     struct sockaddr_storage sa;
@@ -90,8 +92,8 @@ static int open_one(struct master *m, const struct addr *address, unsigned slot,
     return fd;
 }
 
-/* A socket of its own for every worker (SO_REUSEPORT): no two workers wake for one connection, and the queue of a
- * worker that died waits here for its successor. */
+/* A socket of its own for every worker (SO_REUSEPORT): no two workers wake for one connection, and the queue
+ * of a worker that died waits here for its successor. */
 bool listening_open(struct master *m, const struct config *config, char *ret_why, size_t cap)
 {
     for (unsigned i = 0; i < config->listener_count; i++) {
@@ -165,7 +167,8 @@ bool listening_open_logs(struct loaded_config *l, const struct config_gate *befo
     if ((!before || !str_eq(before->access_log, g->access_log)) &&
         !open_log_as(g->access_log, &l->access_log_fd, ret_why, cap))
         return false;
-    return (before && str_eq(before->event_log, g->event_log)) || open_log_as(g->event_log, &l->event_log_fd, ret_why, cap);
+    return (before && str_eq(before->event_log, g->event_log)) ||
+           open_log_as(g->event_log, &l->event_log_fd, ret_why, cap);
 }
 
 static void take_log(struct master *m, int *place, int *fresh, enum log_kind kind)
@@ -179,7 +182,8 @@ static void take_log(struct master *m, int *place, int *fresh, enum log_kind kin
         close(*place);
     *place = *fresh;
     *fresh = -1;
-    if (!is_first && observer && observer->channel && msg_log_file_send(observer->channel, &message, *place) < 0)
+    if (!is_first && observer && observer->channel &&
+        msg_log_file_send(observer->channel, &message, *place) < 0)
         master_say("the observer did not get the new log file");
 }
 
@@ -209,7 +213,8 @@ static int open_control_socket(const char *path, struct str user)
     const struct group *group = getgrnam(name);
     int fd = net_listen_unix(path, 0660);
     if (fd >= 0 && group && geteuid() == 0 && chown(path, (uid_t)-1, group->gr_gid) < 0)
-        master_say("the control socket cannot be given to the group %s: %s; only root may use it", name, strerror(errno));
+        master_say("the control socket cannot be given to the group %s: %s; only root may use it", name,
+                   strerror(errno));
     return fd;
 }
 
@@ -223,7 +228,8 @@ static void control_paths(const struct master *m, struct buf *ret_fresh, struct 
 bool listening_open_control(struct master *m, const struct config_gate *g, char *ret_why, size_t cap)
 {
     char fresh[128], path[128];
-    struct buf f = buf_over(fresh, sizeof fresh), p = buf_over(path, sizeof path), why = buf_over(ret_why, cap);
+    struct buf f = buf_over(fresh, sizeof fresh), p = buf_over(path, sizeof path),
+               why = buf_over(ret_why, cap);
     control_paths(m, &f, &p);
     unlink(fresh); /* we hold the lock: what lies there is of a start that failed */
     int fd = open_control_socket(fresh, g->user);
@@ -248,7 +254,8 @@ void listening_place_control(struct master *m)
 
 bool listening_open_management(struct master *m, const struct config_gate *g, char *ret_why, size_t cap)
 {
-    int fd = g->management.port == 0 ? open("/dev/null", O_RDONLY | O_CLOEXEC) : listening_find(m, &g->management, UINT_MAX);
+    int fd = g->management.port == 0 ? open("/dev/null", O_RDONLY | O_CLOEXEC)
+                                     : listening_find(m, &g->management, UINT_MAX);
     if (g->management.port && fd < 0)
         fd = open_one(m, &g->management, UINT_MAX, MANAGEMENT_BACKLOG);
     if (fd < 0)

@@ -160,7 +160,7 @@ struct observer {
     struct timer drain_timer, watch_timer;
     uint64_t drain_interval_ms;
     uint64_t next_order;
-    bool is_succeeded; /* another observer serves; this one only logs */
+    bool is_succeeded;                             /* another observer serves; this one only logs */
     uint64_t seen_floods, seen_refused, seen_lost; /* counters at the last watch */
     uint64_t flood_reported_ms;
     struct buf scratch; /* answers are rendered here */

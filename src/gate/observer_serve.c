@@ -196,7 +196,8 @@ void server_succeeded(struct observer_server *s)
         if (!c->order || c->answer)
             continue;
         if (c->kind == ORDER_UPGRADE)
-            answer_json(c, STR("ok"), STR("the new binary has taken over; the old processes finish what they have"));
+            answer_json(c, STR("ok"),
+                        STR("the new binary has taken over; the old processes finish what they have"));
         else
             answer_json(c, STR("error"),
                         STR("the master process ended before it answered; see the event log"));

@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { MASTER_QUEUE = 256 };
@@ -63,12 +62,14 @@ static bool enter(struct role_process *r, enum sandbox_profile profile)
     buf_str(&user, r->start.user);
     buf_char(&user, '-');
     buf_str(&user, role);
-    struct sandbox_options options = {.profile = profile, .user = buf_text(&user),
+    struct sandbox_options options = {.profile = profile,
+                                      .user = buf_text(&user),
                                       .fallback_uid = ROLE_FALLBACK_UID + (unsigned)r->role,
                                       .without = r->start.without};
     int error = buf_overflowed(&user) ? -ENAMETOOLONG : sandbox_enter(&options, &r->walls);
     if (error < 0)
-        fprintf(stderr, "polder-gate: the %.*s could not raise its sandbox (%s) and does not run without it\n",
+        fprintf(stderr,
+                "polder-gate: the %.*s could not raise its sandbox (%s) and does not run without it\n",
                 STR_ARG(role), strerror(-error));
     return error == 0;
 }
@@ -80,15 +81,17 @@ bool role_process_begin(struct role_process *r, int argc, char **argv, enum sand
     static const int caught[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, 0};
     if (!role_start_parse(argc, argv, &r->start) || !close_standard_streams() || !(r->loop = loop_new()) ||
         !(r->signals = signals_new(r->loop, caught, signal_came, r)) || (prepare && !prepare(r))) {
-        fprintf(stderr, "polder-gate: the %.*s could not start: out of memory, or not started by the master\n",
+        fprintf(stderr,
+                "polder-gate: the %.*s could not start: out of memory, or not started by the master\n",
                 STR_ARG(role_name(r->role)));
         return false;
     }
-    tzset(); /* gmtime(3), which OpenSSL asks about certificates, reads /etc/localtime the first time */
     if (!breach_begin(r) || !enter(r, profile))
         return false;
     struct channel_events events = {message_came, master_gone, r};
-    struct msg_hello hello = {.role = (uint8_t)r->role, .slot = (uint8_t)r->start.slot, .pid = (uint32_t)getpid(),
+    struct msg_hello hello = {.role = (uint8_t)r->role,
+                              .slot = (uint8_t)r->start.slot,
+                              .pid = (uint32_t)getpid(),
                               .walls = r->walls};
     r->master = channel_new(r->loop, FD_CHANNEL, MASTER_QUEUE, events);
     breach_channel(ROLE_MASTER, r->master);

@@ -1,7 +1,7 @@
 /* gate/role_process.h - what every role but the master does the same way: start, sandbox, hello, end.
  *
- * A role outlives the master: when the channel to it closes the role goes on, until SIGTERM tells it to end (the
- * new master sends that to the roles of the old one, after its own are up). */
+ * A role outlives the master: when the channel to it closes the role goes on, until SIGTERM tells it to end
+ * (the new master sends that to the roles of the old one, after its own are up). */
 #ifndef POLDER_GATE_ROLE_PROCESS_H
 #define POLDER_GATE_ROLE_PROCESS_H
 
@@ -20,8 +20,8 @@ struct role_process {
     void (*terminate)(struct role_process *); /* SIGTERM; NULL: stop at once */
 };
 
-/* Everything up to hello. False: it said why on standard error; return 1 from the role's main. The fields role,
- * message and terminate must be set. `prepare` runs before the sandbox is raised (may be NULL). */
+/* Everything up to hello. False: it said why on standard error; return 1 from the role's main. The fields
+ * role, message and terminate must be set. `prepare` runs before the sandbox is raised (may be NULL). */
 [[nodiscard]] bool role_process_begin(struct role_process *, int argc, char **argv, enum sandbox_profile,
                                       bool (*prepare)(struct role_process *));
 void role_process_end(struct role_process *);

@@ -1,5 +1,6 @@
-/* gate/signer.c - the signer's process: the only one that holds private keys. It signs handshakes, nothing else
- * (tls/keyring.c builds what is signed), at most so many a second for each worker, and can reach nothing. */
+/* gate/signer.c - the signer's process: the only one that holds private keys. It signs handshakes, nothing
+ * else (tls/keyring.c builds what is signed), at most so many a second for each worker, and can reach
+ * nothing. */
 #include "gate/role_process.h"
 
 #include "sys/channel.h"
@@ -78,7 +79,8 @@ static bool take_peer(struct signer *s, struct str bytes, int fd)
     }
     struct asker *a = &s->askers[m.slot];
     channel_free(a->channel);
-    *a = (struct asker){.signer = s, .filled_ms = loop_now_ms(s->process.loop),
+    *a = (struct asker){.signer = s,
+                        .filled_ms = loop_now_ms(s->process.loop),
                         .tokens_x1000 = 1000ULL * s->signatures_per_second};
     a->channel = channel_new(s->process.loop, fd, PEER_QUEUE, (struct channel_events){asked, asker_gone, a});
     return a->channel != NULL;
@@ -110,7 +112,8 @@ static bool take_key(struct signer *s, struct str bytes, int fd)
     struct msg_key_loaded answer = {.generation = m.generation, .index = m.index, .public_sha256_len = 32};
     size_t n = read_all(fd, pem, sizeof pem);
     close(fd);
-    answer.ok = keyring_add(s->keys, m.generation, (struct str){pem, n}, answer.public_sha256, errors, &error);
+    answer.ok =
+        keyring_add(s->keys, m.generation, (struct str){pem, n}, answer.public_sha256, errors, &error);
     explicit_bzero(pem, sizeof pem);
     if (!answer.ok) {
         error = str_take(error, sizeof answer.error);

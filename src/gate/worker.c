@@ -1,4 +1,5 @@
-/* gate/worker.c - a worker's process: the data path (proxy/) between the channels to master, signer and dialer. */
+/* gate/worker.c - a worker's process: the data path (proxy/) between the channels to master, signer and
+ * dialer. */
 #include "gate/role_process.h"
 
 #include "gate/breach.h"
@@ -14,7 +15,7 @@ enum { PEER_QUEUE = 16384, BUNDLE_LIMIT = 64 << 20, ERRORS_BYTES = 1 << 16, HURR
 
 struct worker {
     struct role_process process;
-    struct proxy *proxy;   /* NULL until the shared memory came */
+    struct proxy *proxy; /* NULL until the shared memory came */
     struct shared shared;
     struct channel *signer, *dialer;
     bool told_to_end;
@@ -92,7 +93,8 @@ static bool take_peer(struct worker *w, struct str bytes, int fd)
     }
     struct channel **place = m.role == ROLE_SIGNER ? &w->signer : &w->dialer;
     struct channel *old = *place;
-    *place = channel_new(w->process.loop, fd, PEER_QUEUE, (struct channel_events){peer_message, peer_closed, w});
+    *place =
+        channel_new(w->process.loop, fd, PEER_QUEUE, (struct channel_events){peer_message, peer_closed, w});
     channel_free(old);
     breach_channel((enum role)m.role, *place);
     if (!*place)
@@ -112,7 +114,8 @@ static bool take_shared(struct worker *w, struct str bytes, int fd)
     struct proxy_events events = {send_dial, send_sign, drained, w};
     void *memory = msg_shared_decode(bytes, &m) && !w->proxy ? shm_map(fd, m.size, true) : NULL;
     close(fd);
-    if (!memory || !shared_open(memory, m.size, &w->shared) || w->process.start.slot >= w->shared.worker_count)
+    if (!memory || !shared_open(memory, m.size, &w->shared) ||
+        w->process.start.slot >= w->shared.worker_count)
         return false;
     w->proxy = proxy_new(w->process.loop, &w->shared, w->process.start.slot, events);
     return w->proxy != NULL;

@@ -18,8 +18,8 @@ struct h1_limits {
  * scheme; ret->fields is an array of at most limits->field_count from the arena, which is not touched before
  * the head is complete. The target is canonical (http/url.h): path, query and authority may lie in the arena.
  * One empty line before the request line is skipped (RFC 9112 2.2). CONNECT and TRACE are refused. */
-ptrdiff_t h1_parse_request(struct str in, size_t *scanned, const struct h1_limits *limits, struct arena *arena,
-                           struct http_request *ret, enum http_refusal *ret_refusal);
+ptrdiff_t h1_parse_request(struct str in, size_t *scanned, const struct h1_limits *limits,
+                           struct arena *arena, struct http_request *ret, enum http_refusal *ret_refusal);
 
 /* The same for an answer. `request` is the method it answers (HEAD and CONNECT change the framing).
  * Also used on what an upstream sends: a refusal means 502. */
@@ -29,9 +29,9 @@ ptrdiff_t h1_parse_response(struct str in, size_t *scanned, const struct h1_limi
 
 /* Chunked decoder (RFC 9112 7.1). Zero-initialise; feed bytes as they come. */
 struct h1_chunked {
-    uint64_t left;          /* bytes of the current chunk still to come */
+    uint64_t left; /* bytes of the current chunk still to come */
     uint32_t state;
-    uint32_t trailer_bytes; /* so far, for the limit */
+    uint32_t trailer_bytes;   /* so far, for the limit */
     uint32_t extension_bytes; /* of this body, for the limit (RFC 9112 7.1.1 warns) */
 };
 
@@ -41,12 +41,18 @@ enum h1_chunked_result { CHUNKED_MORE, CHUNKED_DATA, CHUNKED_TRAILER, CHUNKED_EN
  * MORE: everything was taken, nothing to hand on. DATA: *ret_data is body data inside `in`.
  * TRAILER: the last chunk was seen; the trailer section and its closing empty line must be parsed next, with
  * h1_parse_trailers (which takes at least "\r\n"). BAD: refuse. END is never returned before the trailers. */
-enum h1_chunked_result h1_chunked_feed(struct h1_chunked *, struct str in, size_t *ret_taken, struct str *ret_data);
+enum h1_chunked_result h1_chunked_feed(struct h1_chunked *, struct str in, size_t *ret_taken,
+                                       struct str *ret_data);
 
 /* Trailer section through its empty line: like h1_parse_request 's return. Fields that frame or route a
  * message (RFC 9110 6.5.1) are refused. */
-ptrdiff_t h1_parse_trailers(struct str in, size_t *scanned, const struct h1_limits *limits, struct arena *arena,
-                            struct http_field **ret_fields, unsigned *ret_count, enum http_refusal *ret_refusal);
+ptrdiff_t h1_parse_trailers(struct str in, size_t *scanned, const struct h1_limits *limits,
+                            struct arena *arena, struct http_field **ret_fields, unsigned *ret_count,
+                            enum http_refusal *ret_refusal);
+
+/* May this field stand in a trailer section, in HTTP/2 as well? Not those that frame, route, authenticate or
+ * direct (RFC 9110 6.5.1). */
+bool h1_may_trail(const struct http_field *);
 
 /* Writes the size line of a chunk: hex size and CR LF. */
 void h1_chunk_write_size(struct buf *, uint64_t size);

@@ -127,7 +127,7 @@ void h1_chunk_write_size(struct buf *b, uint64_t size)
 
 /* RFC 9110 6.5.1: what frames, routes, authenticates or steers the handling of a message comes too late
  * here, and a recipient that merges trailers would be fooled. Fields the gate itself reads have ids. */
-static bool may_trail(const struct http_field *field)
+bool h1_may_trail(const struct http_field *field)
 {
     static const struct str too_late[] = {
         {"authorization", 13},
@@ -169,7 +169,7 @@ static enum http_refusal read_trailers(struct h1_reader *r, struct h1_fields *re
         return REFUSAL_TRAILER;
     must(r->at == r->end);
     for (unsigned i = 0; i < ret->count; i++)
-        if (!may_trail(&ret->items[i]))
+        if (!h1_may_trail(&ret->items[i]))
             return REFUSAL_TRAILER;
     return REFUSAL_NONE;
 }

@@ -10,6 +10,7 @@ static const struct known_name {
     enum http_field_id id;
 } known_names[NAME_MAX_KNOWN + 1][NAMES_OF_ONE_LENGTH + 1] = {
     [2] = {{"te", FIELD_TE}},
+    [3] = {{"via", FIELD_VIA}},
     [4] = {{"host", FIELD_HOST}, {"date", FIELD_DATE}},
     [6] = {{"accept", FIELD_ACCEPT},
            {"cookie", FIELD_COOKIE},

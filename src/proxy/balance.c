@@ -31,7 +31,8 @@ static bool eligible(const struct endpoint *e, const struct endpoint *not_this, 
     return e != not_this && !e->config->drain && endpoint_usable(e, now_ms);
 }
 
-/* Smooth weighted round robin: each turn everybody gains its weight, the richest is chosen and pays the total. */
+/* Smooth weighted round robin: each turn everybody gains its weight, the richest is chosen and pays the
+ * total. */
 static struct endpoint *round_robin(struct pool *pool, const struct endpoint *not_this, uint64_t now_ms)
 {
     struct endpoint *best = NULL;
@@ -56,8 +57,10 @@ static uint64_t active(const struct endpoint *e)
     return shared_endpoint_active(e->pool->snapshot->proxy->shared, e->shared);
 }
 
-/* The less loaded of two drawn at random (Mitzenmacher 2001), loads counted over all workers and by weight. */
-static struct endpoint *least_of_two(struct proxy *p, struct pool *pool, const struct endpoint *not_this, uint64_t now_ms)
+/* The less loaded of two drawn at random (Mitzenmacher 2001), loads counted over all workers and by weight.
+ */
+static struct endpoint *least_of_two(struct proxy *p, struct pool *pool, const struct endpoint *not_this,
+                                     uint64_t now_ms)
 {
     struct endpoint *candidates[64];
     unsigned count = 0;
@@ -74,7 +77,8 @@ static struct endpoint *least_of_two(struct proxy *p, struct pool *pool, const s
 }
 
 /* The next point on the ring whose endpoint is below 1.25 times the average load. */
-static struct endpoint *on_ring(struct pool *pool, uint64_t hash, const struct endpoint *not_this, uint64_t now_ms)
+static struct endpoint *on_ring(struct pool *pool, uint64_t hash, const struct endpoint *not_this,
+                                uint64_t now_ms)
 {
     uint64_t total = 1;
     unsigned usable = 0, low = 0, high = pool->ring_count;
@@ -153,7 +157,8 @@ static unsigned ejected_count(const struct pool *pool, uint64_t now_ms)
 {
     unsigned count = 0;
     for (unsigned i = 0; i < pool->endpoint_count; i++)
-        count += atomic_load_explicit(&state_of(&pool->endpoints[i])->ejected_until_ms, memory_order_relaxed) > now_ms;
+        count += atomic_load_explicit(&state_of(&pool->endpoints[i])->ejected_until_ms,
+                                      memory_order_relaxed) > now_ms;
     return count;
 }
 
@@ -186,7 +191,8 @@ void endpoint_note_result(struct endpoint *e, bool failed)
     struct proxy *p = e->pool->snapshot->proxy;
     uint64_t now_ms = loop_now_ms(p->loop);
     shared_add(&p->counts->endpoints[e->shared].failures, 1);
-    if (c->outlier_failures && atomic_fetch_add_explicit(&state->failures, 1, memory_order_relaxed) + 1 >= c->outlier_failures &&
+    if (c->outlier_failures &&
+        atomic_fetch_add_explicit(&state->failures, 1, memory_order_relaxed) + 1 >= c->outlier_failures &&
         endpoint_usable(e, now_ms))
         eject(e, state, now_ms);
 }

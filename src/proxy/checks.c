@@ -1,5 +1,6 @@
-/* proxy/checks.c - active health checks. Every worker looks around at each tick; the shared table gives each due
- * check to exactly one of them, so that checks go on when a worker dies and do not multiply with workers. */
+/* proxy/checks.c - active health checks. Every worker looks around at each tick; the shared table gives each
+ * due check to exactly one of them, so that checks go on when a worker dies and do not multiply with workers.
+ */
 #include "proxy/client.h"
 #include "proxy/upstream.h"
 #include "sys/net.h"
@@ -110,7 +111,9 @@ static void read_answer(struct check *c)
     struct http_response resp;
     enum http_refusal why;
     size_t scanned = 0;
-    ptrdiff_t head = arena ? h1_parse_response((struct str){c->answer, c->got}, &scanned, &limits, METHOD_GET, arena, &resp, &why) : -1;
+    ptrdiff_t head = arena ? h1_parse_response((struct str){c->answer, c->got}, &scanned, &limits, METHOD_GET,
+                                               arena, &resp, &why)
+                           : -1;
     arena_free(arena);
     if (head > 0)
         finish(c, resp.status >= u->check_status_low && resp.status <= u->check_status_high);
@@ -192,7 +195,8 @@ static void tick(struct timer *t)
     for (unsigned i = 0; i < p->snapshot->config->upstream_count; i++) {
         struct pool *pool = &p->snapshot->pools[i];
         for (unsigned e = 0; pool->config->check != CHECK_OFF && e < pool->endpoint_count; e++)
-            if (shared_endpoint_take_check(state_of(&pool->endpoints[e]), now_ms, pool->config->check_interval_ms))
+            if (shared_endpoint_take_check(state_of(&pool->endpoints[e]), now_ms,
+                                           pool->config->check_interval_ms))
                 start(p, &pool->endpoints[e]);
     }
     timer_set(p->loop, t, now_ms + TICK_MS);

@@ -9,9 +9,9 @@
 #include <sys/uio.h>
 
 enum {
-    CHUNK_BYTES = 16 * 1024,      /* room in a common chunk */
-    CHUNK_BIG_BYTES = 64 * 1024,  /* for heads that do not fit, and for ciphertext */
-    CHUNKS_KEPT = 256,            /* free ones a pool keeps */
+    CHUNK_BYTES = 16 * 1024,     /* room in a common chunk */
+    CHUNK_BIG_BYTES = 64 * 1024, /* for heads that do not fit, and for ciphertext */
+    CHUNKS_KEPT = 256,           /* free ones a pool keeps */
 };
 
 struct chunk {
@@ -26,10 +26,10 @@ struct chunk_pool {
     unsigned least_free; /* since the last trim: what nobody needed */
 };
 
-struct chunk *chunk_get(struct chunk_pool *);     /* empty; NULL: no memory */
-struct chunk *chunk_get_big(struct chunk_pool *); /* CHUNK_BIG_BYTES */
+struct chunk *chunk_get(struct chunk_pool *);        /* empty; NULL: no memory */
+struct chunk *chunk_get_big(struct chunk_pool *);    /* CHUNK_BIG_BYTES */
 void chunk_put(struct chunk_pool *, struct chunk *); /* NULL is fine; bytes are wiped lazily: see chunk.c */
-unsigned chunk_pool_trim(struct chunk_pool *);       /* frees what was not needed since the last call: how many */
+unsigned chunk_pool_trim(struct chunk_pool *); /* frees what was not needed since the last call: how many */
 void chunk_pool_done(struct chunk_pool *);
 
 static inline struct str chunk_text(const struct chunk *c)
@@ -55,8 +55,8 @@ struct outq {
 [[nodiscard]] bool outq_add(struct outq *, struct chunk_pool *, struct str bytes);
 /* Takes the chunk with what waits in it. */
 void outq_take_chunk(struct outq *, struct chunk *);
-/* A chunk at the tail with at least `room` (at most CHUNK_BIG_BYTES) contiguous free bytes, to write into through
- * a buf and then outq_commit. NULL: no memory. */
+/* A chunk at the tail with at least `room` (at most CHUNK_BIG_BYTES) contiguous free bytes, to write into
+ * through a buf and then outq_commit. NULL: no memory. */
 struct chunk *outq_reserve(struct outq *, struct chunk_pool *, size_t room);
 void outq_commit(struct outq *, struct chunk *, size_t n);
 unsigned outq_iov(const struct outq *, struct iovec *, unsigned max);

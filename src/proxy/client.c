@@ -17,7 +17,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { LINGER_MS = 2000, LINGER_BYTES_PER_TURN = 256 * 1024, TRANSFER_CHECK_MS = 1000, TRANSFER_GRACE_MS = 6000 };
+enum {
+    LINGER_MS = 2000,
+    LINGER_BYTES_PER_TURN = 256 * 1024,
+    TRANSFER_CHECK_MS = 1000,
+    TRANSFER_GRACE_MS = 6000
+};
 
 static void ready(struct io *io, uint32_t events);
 static void timed_out(struct timer *t);
@@ -273,7 +278,8 @@ static void proxy_header_ready(struct client *c)
     if (!header.is_local)
         set_peer(c, &header.source);
     uint32_t limit = client_limits(c)->connections_per_address;
-    if (limit && shared_address_count(c->proxy->shared, shared_address_hash(c->proxy->shared, &c->peer)) >= limit) {
+    if (limit &&
+        shared_address_count(c->proxy->shared, shared_address_hash(c->proxy->shared, &c->peer)) >= limit) {
         COUNT(c->proxy, connections_refused_total);
         client_close(c);
         return;

@@ -9,8 +9,9 @@ enum client_state {
     CLIENT_HANDSHAKE,    /* TLS */
     CLIENT_H1,
     CLIENT_H2,
-    CLIENT_TUNNEL,       /* HTTP/1 upgraded: bytes both ways */
-    CLIENT_LINGER,       /* our side is shut: read and drop until the peer closes, so that our last answer arrives */
+    CLIENT_TUNNEL, /* HTTP/1 upgraded: bytes both ways */
+    CLIENT_LINGER, /* our side is shut: read and drop until the peer closes, so that our last answer arrives
+                    */
 };
 
 struct client {
@@ -24,39 +25,39 @@ struct client {
     struct outq out;           /* bytes for the client */
     struct exchange *ex;       /* HTTP/1: the request being worked on */
     struct h2_conn *h2;
-    uint64_t wait_began_ms;    /* when the present transfer (a body in, an answer out) first had to wait */
-    uint64_t moved_at_ms;      /* when its last byte moved */
-    uint64_t moved;            /* bytes since it began to wait */
+    uint64_t wait_began_ms; /* when the present transfer (a body in, an answer out) first had to wait */
+    uint64_t moved_at_ms;   /* when its last byte moved */
+    uint64_t moved;         /* bytes since it began to wait */
     size_t scanned;
     struct h1_chunked chunked;
     struct addr peer;
-    struct deferred again;     /* process what is in `in` */
+    struct deferred again; /* process what is in `in` */
     uint64_t address_hash;
     enum client_state state : 8;
-    bool close_after : 1;      /* after the present answer */
+    bool close_after : 1; /* after the present answer */
     bool in_trailers : 1;
-    bool counted : 1;          /* in the connections-per-address table */
-    bool is_first : 1;         /* no request yet */
+    bool counted : 1;  /* in the connections-per-address table */
+    bool is_first : 1; /* no request yet */
     bool sent_continue : 1;
-    bool answer_ended : 1;     /* waiting for `out` to be sent, then the next request */
-    bool chunked_out : 1;      /* the present answer is framed as chunks */
-    bool head_waits : 1;       /* a head has begun to come; its time limit runs */
-    bool transfer_waits : 1;   /* a transfer waits; stall and rate limits run */
-    bool dead : 1;             /* close at the next turn: nobody frees a client from below its own calls */
+    bool answer_ended : 1;   /* waiting for `out` to be sent, then the next request */
+    bool chunked_out : 1;    /* the present answer is framed as chunks */
+    bool head_waits : 1;     /* a head has begun to come; its time limit runs */
+    bool transfer_waits : 1; /* a transfer waits; stall and rate limits run */
+    bool dead : 1;           /* close at the next turn: nobody frees a client from below its own calls */
     uint8_t ip_text_n;
     char ip_text[46];
 };
 
 void client_accept(struct proxy *, struct listener *, int fd, const struct addr *peer);
-void client_close(struct client *);   /* at once; frees. Only from the top: see client_fail */
-void client_fail(struct client *);    /* close at the next turn */
-void client_linger(struct client *);  /* after an answer that closes: shut, drain, close */
+void client_close(struct client *);  /* at once; frees. Only from the top: see client_fail */
+void client_fail(struct client *);   /* close at the next turn */
+void client_linger(struct client *); /* after an answer that closes: shut, drain, close */
 void client_set_timeout(struct client *, uint32_t timeout_ms); /* from now; 0: none */
 /* A transfer cannot go on now: from here on it must move (limits: stall_timeout_ms, min_body_rate_bps). */
 void client_transfer_waits(struct client *);
 void client_transfer_moved(struct client *, size_t bytes);
 bool client_transfer_too_slow(const struct client *);
-bool client_flush(struct client *);   /* sends what waits; false: it failed (client_fail) */
+bool client_flush(struct client *); /* sends what waits; false: it failed (client_fail) */
 const struct config_limits *client_limits(const struct client *);
 void client_refresh_snapshot(struct client *); /* at the beginning of a request: the configuration in force */
 /* Fills what client certificates say; false: none. */

@@ -2,7 +2,8 @@
  *
  * Invariants:
  *  1. At most one exchange at a time; bytes of a pipelined request wait in c->in (or in the socket).
- *  2. c->ex exists from a request's first byte until its answer was sent whole (c->answer_ended, c->out empty).
+ *  2. c->ex exists from a request's first byte until its answer was sent whole (c->answer_ended, c->out
+ * empty).
  *  3. Functions called by the exchange (the side) never free the client: they mark it (client_fail). */
 #include "proxy/client.h"
 #include "proxy/forward.h"
@@ -19,7 +20,8 @@ enum { SMALL_BODY_BYTES = 4096, STEPS_PER_TURN = 32 };
 static struct h1_limits head_limits(const struct client *c)
 {
     const struct config_limits *l = client_limits(c);
-    return (struct h1_limits){l->header_bytes, l->header_count, l->target_bytes, l->underscores == UNDERSCORE_KEEP};
+    return (struct h1_limits){l->header_bytes, l->header_count, l->target_bytes,
+                              l->underscores == UNDERSCORE_KEEP};
 }
 
 /* Room at the end of c->in: a fresh chunk, the present one compacted, or a big one for a big head. */
@@ -71,7 +73,8 @@ static void drop_empty_input(struct client *c)
 
 static const struct exchange_side h1_side;
 
-/* The body takes the place of the head's bytes, and an error page that comes after it still asks for Accept. */
+/* The body takes the place of the head's bytes, and an error page that comes after it still asks for Accept.
+ */
 static void keep_accept(struct exchange *ex)
 {
     for (unsigned i = 0; i < ex->req.field_count; i++)
@@ -140,7 +143,8 @@ static bool take_head(struct client *c)
             }
             if (!c->ex)
                 return head_input_ended(c, -EIO);
-            ptrdiff_t n = h1_parse_request(chunk_text(c->in), &c->scanned, &limits, c->ex->arena, &c->ex->req, &why);
+            ptrdiff_t n =
+                h1_parse_request(chunk_text(c->in), &c->scanned, &limits, c->ex->arena, &c->ex->req, &why);
             if (n > 0) {
                 begin_request(c, (size_t)n);
                 return true;
@@ -313,8 +317,8 @@ static bool push_out(struct client *c)
     return !c->dead;
 }
 
-/* The client closed or reset while its answer is being made. A half-close is legal (RFC 9112 9.6): only a reset, which
- * comes as EPOLLERR, ends the request. */
+/* The client closed or reset while its answer is being made. A half-close is legal (RFC 9112 9.6): only a
+ * reset, which comes as EPOLLERR, ends the request. */
 void client_h1_ready(struct client *c)
 {
     if (!push_out(c))
@@ -542,8 +546,11 @@ static void side_end(struct exchange *ex, const struct http_field *trailers, uns
         client_transfer_waits(c);
 }
 
+/* What came so far is sent, so that the client sees an answer cut short and not none at all. */
 static void side_broken(struct exchange *ex)
 {
+    if (!ex->client->dead && ex->answer_begun)
+        client_flush(ex->client);
     client_fail(ex->client);
 }
 

@@ -1,5 +1,5 @@
-/* proxy/client_h2_answer.c - what the exchange calls to answer on an HTTP/2 stream. Nothing is sent here: frames are
- * submitted, and leave together at the end of the turn. */
+/* proxy/client_h2_answer.c - what the exchange calls to answer on an HTTP/2 stream. Nothing is sent here:
+ * frames are submitted, and leave together at the end of the turn. */
 #include "proxy/h2.h"
 
 #include "proxy/forward.h"
@@ -7,7 +7,10 @@
 
 #include "base/must.h"
 
-enum { ANSWER_FIELDS_MAX = 256 };
+enum {
+    ANSWER_FIELDS_MAX = 288,   /* of an answer, of a route's edits, and our own */
+    ANSWERS_HIGH = 512 * 1024, /* together above it, a stream gets no more than one read at a time */
+};
 
 struct collected {
     struct arena *arena;
@@ -21,8 +24,8 @@ static uint8_t *bytes_of(struct str s)
     return (uint8_t *)(uintptr_t)s.p;
 }
 
-/* Names in lower case (RFC 9113 8.2.1). Copies live in the exchange's arena until the stream is closed, so nghttp2
- * need not copy them again. */
+/* Names in lower case (RFC 9113 8.2.1). Copies live in the exchange's arena until the stream is closed, so
+ * nghttp2 need not copy them again. */
 static void collect_field(void *self, struct str name, struct str value)
 {
     struct collected *c = self;
@@ -47,15 +50,15 @@ static void collect_status(struct collected *c, uint16_t status)
     collect_field(c, STR(":status"), text);
 }
 
-static void reset(struct h2_stream *s, uint32_t code)
+void h2_reset(struct h2_stream *s, uint32_t code)
 {
     nghttp2_submit_rst_stream(s->conn->session, NGHTTP2_FLAG_NONE, s->id, code);
     h2_schedule(s->conn);
 }
 
 static ssize_t provide_data(nghttp2_session *session [[maybe_unused]], int32_t id [[maybe_unused]],
-                            uint8_t *to [[maybe_unused]], size_t length, uint32_t *flags, nghttp2_data_source *source,
-                            void *user [[maybe_unused]])
+                            uint8_t *to [[maybe_unused]], size_t length, uint32_t *flags,
+                            nghttp2_data_source *source, void *user [[maybe_unused]])
 {
     struct h2_stream *s = source->ptr;
     size_t n = s->out.bytes < length ? s->out.bytes : length;
@@ -68,7 +71,9 @@ static ssize_t provide_data(nghttp2_session *session [[maybe_unused]], int32_t i
         *flags |= NGHTTP2_DATA_FLAG_EOF;
         if (s->answer_trailer_count) {
             *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-            nghttp2_submit_trailer(s->conn->session, s->id, s->answer_trailers, s->answer_trailer_count);
+            if (nghttp2_submit_trailer(s->conn->session, s->id, s->answer_trailers,
+                                       s->answer_trailer_count) != 0)
+                return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
         }
     }
     return (ssize_t)n;
@@ -79,14 +84,16 @@ static bool upgrade_is_good(const struct h2_stream *s)
     const struct http_response *resp = &s->ex->resp;
     const struct http_field *accept = http_find(resp->fields, resp->field_count, FIELD_SEC_WEBSOCKET_ACCEPT);
     char expected[WEBSOCKET_ACCEPT_BYTES];
-    return accept && websocket_accept_write(expected, (struct str){s->websocket_key, sizeof s->websocket_key}) &&
+    return accept &&
+           websocket_accept_write(expected, (struct str){s->websocket_key, sizeof s->websocket_key}) &&
            str_eq(accept->value, (struct str){expected, sizeof expected});
 }
 
 static void collect_length(struct collected *c, const struct exchange *ex)
 {
     if (ex->resp.body == BODY_LENGTH)
-        collect_field(c, STR("content-length"), arena_printf(c->arena, "%llu", (unsigned long long)ex->resp.content_length));
+        collect_field(c, STR("content-length"),
+                      arena_printf(c->arena, "%llu", (unsigned long long)ex->resp.content_length));
 }
 
 static void side_head(struct exchange *ex)
@@ -99,7 +106,8 @@ static void side_head(struct exchange *ex)
     nghttp2_data_provider provider = {.source.ptr = s, .read_callback = provide_data};
     s->head_sent = true;
     if (ex->tunnel && !upgrade_is_good(s)) {
-        reset(s, NGHTTP2_CONNECT_ERROR);
+        outq_clear(&s->early, &ex->proxy->chunks);
+        h2_reset(s, NGHTTP2_CONNECT_ERROR);
         return;
     }
     collect_status(&c, ex->tunnel ? 200 : ex->resp.status);
@@ -107,7 +115,7 @@ static void side_head(struct exchange *ex)
     collect_length(&c, ex);
     if (arena_overflowed(ex->arena) ||
         nghttp2_submit_response(s->conn->session, s->id, nv, c.count, bodyless ? NULL : &provider) != 0)
-        reset(s, NGHTTP2_INTERNAL_ERROR);
+        h2_reset(s, NGHTTP2_INTERNAL_ERROR);
 }
 
 static void side_interim(struct exchange *ex)
@@ -133,8 +141,14 @@ static void resume(struct h2_stream *s)
 static void side_body(struct exchange *ex, struct str bytes)
 {
     struct h2_stream *s = ex->stream;
-    if (!outq_add(&s->out, &ex->proxy->chunks, bytes))
-        reset(s, NGHTTP2_INTERNAL_ERROR);
+    if (s->out.bytes == 0) {
+        s->left_ms = s->wait_began_ms = loop_now_ms(ex->proxy->loop);
+        s->left_since = 0;
+    }
+    if (outq_add(&s->out, &ex->proxy->chunks, bytes))
+        s->conn->answer_bytes_held += bytes.n;
+    else
+        h2_reset(s, NGHTTP2_INTERNAL_ERROR);
 }
 
 static void side_flush(struct exchange *ex)
@@ -166,21 +180,20 @@ static void side_end(struct exchange *ex, const struct http_field *trailers, uns
 
 static void side_broken(struct exchange *ex)
 {
-    reset(ex->stream, NGHTTP2_INTERNAL_ERROR);
+    h2_reset(ex->stream, NGHTTP2_INTERNAL_ERROR);
 }
 
 static size_t side_queued(const struct exchange *ex)
 {
     const struct h2_stream *s = ex->stream;
-    return s->out.bytes;
+    return s->conn->answer_bytes_held > ANSWERS_HIGH ? EXCHANGE_QUEUE_HIGH + s->out.bytes : s->out.bytes;
 }
 
 /* The upstream took what waited: the client may send as much again. */
 static void side_read_more(struct exchange *ex)
 {
     struct h2_stream *s = ex->stream;
-    nghttp2_session_consume_stream(s->conn->session, s->id, s->unconsumed);
-    s->unconsumed = 0;
+    h2_body_goes_on(s);
     h2_schedule(s->conn);
 }
 

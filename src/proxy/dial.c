@@ -4,14 +4,15 @@
 #include <errno.h>
 #include <unistd.h>
 
-/* The same endpoint in the configuration in force, or else itself: the dialer forgets old configurations before the
- * last of their requests has ended. */
+/* The same endpoint in the configuration in force, or else itself: the dialer forgets old configurations
+ * before the last of their requests has ended. */
 static const struct endpoint *as_it_is_now(const struct proxy *p, const struct endpoint *e)
 {
     const struct snapshot *now = p->snapshot;
     for (unsigned i = 0; now && now != e->pool->snapshot && i < now->config->upstream_count; i++) {
         const struct pool *pool = &now->pools[i];
-        for (unsigned k = 0; str_eq(pool->config->name, e->pool->config->name) && k < pool->endpoint_count; k++)
+        for (unsigned k = 0; str_eq(pool->config->name, e->pool->config->name) && k < pool->endpoint_count;
+             k++)
             if (pool->endpoints[k].config->port == e->config->port &&
                 str_eq(pool->endpoints[k].config->host, e->config->host))
                 return &pool->endpoints[k];

@@ -14,7 +14,8 @@ static unsigned range_weight(struct str params)
         struct str q = str_skip(param, 2);
         unsigned weight = q.n && q.p[0] == '1' ? 1000 : 0;
         unsigned scale = 100;
-        for (size_t i = 2; i < q.n && i < 5 && weight < 1000 && q.p[i] >= '0' && q.p[i] <= '9'; i++, scale /= 10)
+        for (size_t i = 2; i < q.n && i < 5 && weight < 1000 && q.p[i] >= '0' && q.p[i] <= '9';
+             i++, scale /= 10)
             weight += (unsigned)(q.p[i] - '0') * scale;
         return weight;
     }
@@ -89,8 +90,9 @@ static struct str fill_template(struct arena *arena, struct str html, const stru
 {
     const struct {
         struct str name, value;
-    } names[] = {{STR("$status"), v->status},       {STR("$reason"), v->reason},   {STR("$text"), v->text},
-                 {STR("$reference"), v->reference}, {STR("$cluster"), v->cluster}, {STR("$contact"), v->contact}};
+    } names[] = {{STR("$status"), v->status},   {STR("$reason"), v->reason},
+                 {STR("$text"), v->text},       {STR("$reference"), v->reference},
+                 {STR("$cluster"), v->cluster}, {STR("$contact"), v->contact}};
     size_t cap = html.n + 8 * (v->cluster.n + v->contact.n) + 8 * TEMPLATE_GROWTH;
     struct buf b = buf_over(arena_bytes(arena, cap), cap);
     if (!b.p)
@@ -115,7 +117,8 @@ static struct str fill_template(struct arena *arena, struct str html, const stru
 static const char standard_html[] =
     "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>$status $reason</title>\n"
     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-    "<style>body{font:1.1em/1.5 system-ui,sans-serif;max-width:38em;margin:3em auto;padding:0 1em;color:#1b1b1b;"
+    "<style>body{font:1.1em/1.5 system-ui,sans-serif;max-width:38em;margin:3em auto;padding:0 "
+    "1em;color:#1b1b1b;"
     "background:#fff}small{color:#555}</style></head>\n"
     "<body><h1>$status $reason</h1>\n<p>$text</p>\n<p lang=\"nl\">$dutch</p>\n<p>$contact</p>\n"
     "<p><small>Reference / referentie: <code>$reference</code></small></p></body></html>\n";
@@ -124,10 +127,12 @@ static const char standard_html[] =
 static void sentences(uint16_t status, enum http_refusal why, struct str *ret_english, struct str *ret_dutch)
 {
     if (status >= 500 && status != 505) {
-        *ret_english = STR("The care application cannot be reached right now. Try again in a moment; if it is urgent, "
-                           "call your care provider.");
-        *ret_dutch = STR("De zorgapplicatie is nu niet bereikbaar. Probeer het zo opnieuw; is het dringend, bel dan uw "
-                         "zorgverlener.");
+        *ret_english =
+            STR("The care application cannot be reached right now. Try again in a moment; if it is urgent, "
+                "call your care provider.");
+        *ret_dutch = STR(
+            "De zorgapplicatie is nu niet bereikbaar. Probeer het zo opnieuw; is het dringend, bel dan uw "
+            "zorgverlener.");
         return;
     }
     *ret_english = why != REFUSAL_NONE ? http_refusal_text(why) : STR("The request was not accepted.");
@@ -143,7 +148,8 @@ static struct str make_html(struct exchange *ex, const struct page_values *v, st
     ptrdiff_t at = str_find(html, STR("$dutch"));
     before = str_take(html, (size_t)at);
     after = str_skip(html, (size_t)at + 6);
-    struct str whole = arena_printf(ex->arena, "%.*s%.*s%.*s", STR_ARG(before), STR_ARG(dutch), STR_ARG(after));
+    struct str whole =
+        arena_printf(ex->arena, "%.*s%.*s%.*s", STR_ARG(before), STR_ARG(dutch), STR_ARG(after));
     return fill_template(ex->arena, whole, v);
 }
 
@@ -163,10 +169,11 @@ static struct str make_fhir(struct exchange *ex, uint16_t status, const struct p
                        : status == 504 ? "timeout"
                        : status >= 500 ? "transient"
                                        : "invalid";
-    return arena_printf(ex->arena,
-                        "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"error\",\"code\":\"%s\","
-                        "\"diagnostics\":\"%.*s Reference: %.*s\"}]}\n",
-                        code, STR_ARG(v->text), STR_ARG(v->reference));
+    return arena_printf(
+        ex->arena,
+        "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"error\",\"code\":\"%s\","
+        "\"diagnostics\":\"%.*s Reference: %.*s\"}]}\n",
+        code, STR_ARG(v->text), STR_ARG(v->reference));
 }
 
 static void add_field(struct error_page *page, struct str name, struct str value)
@@ -185,11 +192,12 @@ void error_page_make(struct exchange *ex, uint16_t status, enum http_refusal why
     struct str dutch;
     *ret = (struct error_page){0};
     v.status = arena_printf(ex->arena, "%u", status);
-    v.reference = arena_printf(ex->arena, "%016llx%016llx", (unsigned long long)ex->id[0], (unsigned long long)ex->id[1]);
+    v.reference = arena_printf(ex->arena, "%016llx%016llx", (unsigned long long)ex->id[0],
+                               (unsigned long long)ex->id[1]);
     v.cluster = ex->cluster ? ex->cluster->name : STR_NONE;
     v.contact = ex->cluster ? ex->cluster->contact : STR_NONE;
     sentences(status, why, &v.text, &dutch);
-    ret->body = own                     ? fill_template(ex->arena, own->html, &v)
+    ret->body = own                    ? fill_template(ex->arena, own->html, &v)
                 : format == ERROR_HTML ? make_html(ex, &v, dutch)
                 : format == ERROR_JSON ? make_json(ex, &v)
                                        : make_fhir(ex, status, &v);

@@ -1,5 +1,6 @@
-/* proxy/error_page.h - what a client sees when the gate answers itself: HTML, JSON or a FHIR OperationOutcome, as
- * its Accept field prefers (RFC 9110 12.5.1), with the reference number that also stands in the log. */
+/* proxy/error_page.h - what a client sees when the gate answers itself: HTML, JSON or a FHIR
+ * OperationOutcome, as its Accept field prefers (RFC 9110 12.5.1), with the reference number that also stands
+ * in the log. */
 #ifndef POLDER_PROXY_ERROR_PAGE_H
 #define POLDER_PROXY_ERROR_PAGE_H
 

@@ -9,6 +9,8 @@
 
 #include <stdlib.h>
 
+enum { GATES_MAX = 4 };
+
 struct exchange *exchange_new(struct client *c, const struct exchange_side *side, void *stream)
 {
     struct proxy *p = c->proxy;
@@ -247,7 +249,8 @@ static void refuse_politely(struct exchange *ex, enum http_refusal why)
 
 /* ---- route, admit, forward */
 
-/* RFC 6455 4.2.1: one key, base64 of 16 bytes. Over HTTP/2 (RFC 8441) the client sends none and the gate added its own. */
+/* RFC 6455 4.2.1: one key, base64 of 16 bytes. Over HTTP/2 (RFC 8441) the client sends none and the gate
+ * added its own. */
 static bool upgrade_has_key(const struct http_request *r)
 {
     unsigned keys = 0, good = 0;
@@ -261,17 +264,32 @@ static bool upgrade_has_key(const struct http_request *r)
     return keys == 1 && good == 1;
 }
 
+/* Gates one behind another are fine, a circle of them is not (RFC 9110 7.6.3): each adds itself to Via. */
+static bool goes_in_circles(const struct http_request *r)
+{
+    unsigned gates = 0;
+    for (unsigned i = 0; i < r->field_count; i++) {
+        struct str rest = r->fields[i].id == FIELD_VIA ? r->fields[i].value : STR_NONE;
+        while (rest.n)
+            gates += str_ends(str_trim(str_cut(&rest, ',')), STR(" polder"));
+    }
+    return gates >= GATES_MAX;
+}
+
 static enum http_refusal route(struct exchange *ex)
 {
     struct tls_info info;
     bool has_tls = client_tls_info(ex->client, &info);
-    /* A browser may use one connection for several hosts, but only those its certificate covers (RFC 9113 9.1.1). */
+    /* A browser may use one connection for several hosts, but only those its certificate covers (RFC
+     * 9113 9.1.1). */
     if (has_tls && info.is_h2 && info.server_name.n && !str_eq(info.server_name, ex->req.host) &&
         !tls_conn_covers(ex->client->t.tls, ex->req.host))
         return REFUSAL_MISDIRECTED;
     ex->cluster = snapshot_cluster(ex->snapshot, ex->req.host);
     if (!ex->cluster)
         return REFUSAL_MISDIRECTED;
+    if (goes_in_circles(&ex->req))
+        return REFUSAL_LOOP;
     ex->route = snapshot_route(ex->cluster, ex->req.path);
     if (!ex->route)
         return REFUSAL_NO_ROUTE;
@@ -361,7 +379,8 @@ void exchange_begin(struct exchange *ex)
     ex->state = EXCHANGE_FORWARD;
     note_request(ex);
     make_id(ex);
-    if (l->redirects && snapshot_cluster(ex->snapshot, ex->req.host)) { /* never to a host that is not served */
+    if (l->redirects &&
+        snapshot_cluster(ex->snapshot, ex->req.host)) { /* never to a host that is not served */
         exchange_answer_redirect(ex, l->redirect_port);
         return;
     }

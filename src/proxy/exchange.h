@@ -9,7 +9,8 @@
  *  1. An exchange has one owner, its client side (a connection or an HTTP/2 stream), which frees it.
  *  2. At most one upstream connection is attached, and it points back.
  *  3. The answer's head is sent once (interim answers excepted); after it no retry and no error page.
- *  4. Body bytes wait in bounded queues: a side whose queue is above EXCHANGE_QUEUE_HIGH makes the other stop reading.
+ *  4. Body bytes wait in bounded queues: a side whose queue is above EXCHANGE_QUEUE_HIGH makes the other stop
+ * reading.
  *  5. Exactly one access event per exchange that got as far as a request head (or a refusal of one). */
 #ifndef POLDER_PROXY_EXCHANGE_H
 #define POLDER_PROXY_EXCHANGE_H
@@ -26,14 +27,15 @@ struct client;
 
 /* The client side of an exchange, HTTP/1 or HTTP/2. Calls come from exchange.c only. */
 struct exchange_side {
-    void (*interim)(struct exchange *);               /* ex->resp is a 1xx other than 101 */
-    void (*head)(struct exchange *);                  /* ex->resp, to be edited and sent */
+    void (*interim)(struct exchange *); /* ex->resp is a 1xx other than 101 */
+    void (*head)(struct exchange *);    /* ex->resp, to be edited and sent */
     void (*body)(struct exchange *, struct str bytes);
-    void (*end)(struct exchange *, const struct http_field *trailers, unsigned count); /* the answer is complete */
-    void (*broken)(struct exchange *);                /* it will never be: reset the stream, close the connection */
-    void (*flush)(struct exchange *);                 /* nothing more comes for now: send what waits */
-    size_t (*queued)(const struct exchange *);        /* bytes that wait to be sent to the client */
-    void (*read_more)(struct exchange *);             /* the request body may flow (again) */
+    void (*end)(struct exchange *, const struct http_field *trailers,
+                unsigned count);               /* the answer is complete */
+    void (*broken)(struct exchange *);         /* it will never be: reset the stream, close the connection */
+    void (*flush)(struct exchange *);          /* nothing more comes for now: send what waits */
+    size_t (*queued)(const struct exchange *); /* bytes that wait to be sent to the client */
+    void (*read_more)(struct exchange *);      /* the request body may flow (again) */
 };
 
 struct exchange {
@@ -54,30 +56,31 @@ struct exchange {
 
     struct upstream_conn *up;
     struct endpoint *failed_endpoint; /* could not be reached: the retry goes elsewhere if it can */
-    struct outq up_head;       /* the canonical head, kept until an answer begins */
-    struct outq req_body;      /* framed for the upstream, waiting */
+    struct outq up_head;              /* the canonical head, kept until an answer begins */
+    struct outq req_body;             /* framed for the upstream, waiting */
     uint64_t body_received, body_limit;
-    bool body_done;            /* the request body came whole */
-    bool body_paused;          /* the client side was told to wait */
-    bool body_started;         /* some of it left for an upstream: no retry on another */
-    bool body_chunked_up;      /* framed as chunks towards the upstream */
-    bool answer_begun;         /* head handed to the side */
-    bool answer_paused;        /* the upstream side was told to wait */
-    bool tunnel;               /* upgraded: bytes both ways */
-    bool counted;              /* in requests_active */
-    bool by_gate;              /* the answer is our own */
-    bool close_client;         /* the client connection cannot be used after this */
+    bool body_done;       /* the request body came whole */
+    bool body_paused;     /* the client side was told to wait */
+    bool body_started;    /* some of it left for an upstream: no retry on another */
+    bool body_chunked_up; /* framed as chunks towards the upstream */
+    bool answer_begun;    /* head handed to the side */
+    bool answer_paused;   /* the upstream side was told to wait */
+    bool tunnel;          /* upgraded: bytes both ways */
+    bool counted;         /* in requests_active */
+    bool by_gate;         /* the answer is our own */
+    bool close_client;    /* the client connection cannot be used after this */
     uint8_t retries;
-    uint64_t sticky;           /* endpoint hash the client's cookie asks for; 0: none */
+    uint64_t sticky; /* endpoint hash the client's cookie asks for; 0: none */
     bool set_sticky;
-    uint64_t hash;             /* for BALANCE_HASH */
+    uint64_t hash; /* for BALANCE_HASH */
 
-    uint64_t began_us;         /* monotonic */
+    uint64_t began_us; /* monotonic */
     uint64_t id[2];
     struct access_event event;
 };
 
-struct exchange *exchange_new(struct client *, const struct exchange_side *, void *stream); /* NULL: no memory */
+struct exchange *exchange_new(struct client *, const struct exchange_side *,
+                              void *stream); /* NULL: no memory */
 /* Writes the event; detaches from upstream (aborting it when in mid-answer); frees. */
 void exchange_free(struct exchange *);
 
@@ -99,8 +102,8 @@ void exchange_abort(struct exchange *);
 void exchange_answer_drained(struct exchange *);
 
 /* ---- from the upstream side */
-void exchange_upstream_connected(struct exchange *);              /* ex->up may be written to */
-void exchange_upstream_head(struct exchange *);                   /* ex->resp is filled in */
+void exchange_upstream_connected(struct exchange *); /* ex->up may be written to */
+void exchange_upstream_head(struct exchange *);      /* ex->resp is filled in */
 void exchange_upstream_body(struct exchange *, struct str bytes);
 void exchange_upstream_end(struct exchange *, const struct http_field *trailers, unsigned count);
 /* The connection failed. No answer yet: retry or error page; in mid-answer: broken. status: 502 or 504. */

@@ -33,15 +33,9 @@ static const uint8_t request_fate[FIELD_ID_COUNT] = {
 };
 
 static const uint8_t response_fate[FIELD_ID_COUNT] = {
-    [FIELD_CONNECTION] = DROP,
-    [FIELD_CONTENT_LENGTH] = ADDED,
-    [FIELD_TRANSFER_ENCODING] = DROP,
-    [FIELD_UPGRADE] = DROP,
-    [FIELD_KEEP_ALIVE] = DROP,
-    [FIELD_PROXY_CONNECTION] = DROP,
-    [FIELD_POLDER] = DROP,
-    [FIELD_X_REQUEST_ID] = DROP,
-    [FIELD_STRICT_TRANSPORT_SECURITY] = ADDED,
+    [FIELD_CONNECTION] = DROP, [FIELD_CONTENT_LENGTH] = ADDED, [FIELD_TRANSFER_ENCODING] = DROP,
+    [FIELD_UPGRADE] = DROP,    [FIELD_KEEP_ALIVE] = DROP,      [FIELD_PROXY_CONNECTION] = DROP,
+    [FIELD_POLDER] = DROP,     [FIELD_X_REQUEST_ID] = DROP,    [FIELD_STRICT_TRANSPORT_SECURITY] = ADDED,
 };
 
 static void add_field(struct buf *b, struct str name, struct str value)
@@ -125,8 +119,8 @@ static void write_cookies(struct exchange *ex, struct buf *b)
         BUF_LIT(b, "\r\n");
 }
 
-/* "X_Real_Ip": applications behind CGI-like interfaces read '_' and '-' alike (RFC 3875 4.1.18), so what would be
- * dropped with the one is dropped with the other. */
+/* "X_Real_Ip": applications behind CGI-like interfaces read '_' and '-' alike (RFC 3875 4.1.18), so what
+ * would be dropped with the one is dropped with the other. */
 static bool is_dropped_name_in_disguise(struct str name)
 {
     char dashed[64]; /* longer than any name that is known, and than the beginning of any family of names */
@@ -240,7 +234,8 @@ static void write_client_certificate(struct exchange *ex, struct buf *b)
 static void write_request_framing(struct exchange *ex, struct buf *b)
 {
     if (ex->req.has_upgrade) {
-        const struct http_field *key = http_find(ex->req.fields, ex->req.field_count, FIELD_SEC_WEBSOCKET_KEY);
+        const struct http_field *key =
+            http_find(ex->req.fields, ex->req.field_count, FIELD_SEC_WEBSOCKET_KEY);
         BUF_LIT(b, "Connection: Upgrade\r\nUpgrade: websocket\r\n");
         if (key)
             ADD(b, "Sec-WebSocket-Key", key->value);
@@ -274,7 +269,8 @@ void forward_request_head(struct exchange *ex, struct buf *b)
     BUF_LIT(b, "Via: 1.1 polder\r\n\r\n");
 }
 
-static void add_own_response_fields(struct exchange *ex, void (*field)(void *, struct str, struct str), void *self)
+static void add_own_response_fields(struct exchange *ex, void (*field)(void *, struct str, struct str),
+                                    void *self)
 {
     const struct config_listener *l = ex->client->listener->config;
     char text[128];
@@ -296,13 +292,14 @@ static void add_own_response_fields(struct exchange *ex, void (*field)(void *, s
     buf_str(&b, str_take(ex->pool->config->sticky_cookie, 64));
     buf_char(&b, '=');
     buf_hex_u64(&b, ex->sticky);
-    buf_str(&b, ex->client->t.tls ? STR("; Path=/; HttpOnly; SameSite=Lax; Secure") : STR("; Path=/; HttpOnly; SameSite=Lax"));
+    buf_str(&b, ex->client->t.tls ? STR("; Path=/; HttpOnly; SameSite=Lax; Secure")
+                                  : STR("; Path=/; HttpOnly; SameSite=Lax"));
     if (!buf_overflowed(&b))
         field(self, STR("Set-Cookie"), buf_text(&b));
 }
 
-/* Content-Length is written by the side from the framing; but an answer to HEAD, and 304, says a length without
- * a body (RFC 9110 8.6). */
+/* Content-Length is written by the side from the framing; but an answer to HEAD, and 304, says a length
+ * without a body (RFC 9110 8.6). */
 static bool passes_length(const struct exchange *ex)
 {
     return ex->resp.body == BODY_NONE && (ex->req.method == METHOD_HEAD || ex->resp.status == 304);

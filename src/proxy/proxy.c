@@ -48,7 +48,8 @@ static void signature_ready(void *self [[maybe_unused]], void *owner)
 
 static void drain_over(struct timer *t);
 
-/* After a burst the memory of its buffers goes back to the system, so that idle connections cost what they hold. */
+/* After a burst the memory of its buffers goes back to the system, so that idle connections cost what they
+ * hold. */
 static void trim(struct timer *t)
 {
     struct proxy *p = container_of(t, struct proxy, trim_timer);
@@ -65,7 +66,8 @@ struct proxy *proxy_new(struct loop *loop, struct shared *shared, unsigned slot,
         return NULL;
     *p = (struct proxy){.loop = loop, .shared = shared, .slot = slot, .events = events};
     p->counts = shared_worker(shared, slot);
-    p->io = (struct transport_shared){loop, &p->chunks, malloc(TRANSPORT_RX_BYTES), malloc(TRANSPORT_TX_BYTES)};
+    p->io =
+        (struct transport_shared){loop, &p->chunks, malloc(TRANSPORT_RX_BYTES), malloc(TRANSPORT_TX_BYTES)};
     p->dials = calloc(DIALS_MAX, sizeof *p->dials);
     p->signer = tls_signer_new((struct tls_signer_events){send_sign, signature_ready, p});
     p->tickets = tls_tickets_new();
@@ -127,8 +129,8 @@ void proxy_free(struct proxy *p)
     free(p);
 }
 
-bool proxy_prepare(struct proxy *p, uint64_t generation, struct str bundle, void (*release)(struct str bundle),
-                   struct arena *errors, struct str *ret_error)
+bool proxy_prepare(struct proxy *p, uint64_t generation, struct str bundle,
+                   void (*release)(struct str bundle), struct arena *errors, struct str *ret_error)
 {
     retire(p->prepared);
     p->prepared = snapshot_new(p, generation, bundle, release, errors, ret_error);
@@ -217,7 +219,8 @@ static bool may_accept(struct proxy *p, struct listener *l, const struct addr *p
     if (p->client_count >= limits->connections)
         return false;
     return l->config->proxy_protocol || limits->connections_per_address == 0 ||
-           shared_address_count(p->shared, shared_address_hash(p->shared, peer)) < limits->connections_per_address;
+           shared_address_count(p->shared, shared_address_hash(p->shared, peer)) <
+               limits->connections_per_address;
 }
 
 static void accept_ready(struct io *io, uint32_t events [[maybe_unused]])

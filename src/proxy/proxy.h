@@ -16,21 +16,25 @@
 struct proxy;
 
 struct proxy_events {
-    bool (*dial)(void *self, const struct msg_dial *); /* false: no dialer now; proxy_dial_again will follow */
-    bool (*sign)(void *self, const struct msg_sign *); /* false: no signer now; proxy_sign_again will follow */
-    void (*drained)(void *self);                       /* after proxy_drain: the last connection is gone */
+    bool (*dial)(void *self,
+                 const struct msg_dial *); /* false: no dialer now; proxy_dial_again will follow */
+    bool (*sign)(void *self,
+                 const struct msg_sign *); /* false: no signer now; proxy_sign_again will follow */
+    void (*drained)(void *self);           /* after proxy_drain: the last connection is gone */
     void *self;
 };
 
-struct proxy *proxy_new(struct loop *, struct shared *, unsigned slot, struct proxy_events); /* NULL: no memory */
+struct proxy *proxy_new(struct loop *, struct shared *, unsigned slot,
+                        struct proxy_events); /* NULL: no memory */
 void proxy_free(struct proxy *);
 
 /* A configuration is built beside the one in use (false: *ret_error in errors says why), gets its listening
- * sockets, and takes over at once or is forgotten. Connections live through it. `bundle` must stay mapped until
- * `release` is called with it. */
+ * sockets, and takes over at once or is forgotten. Connections live through it. `bundle` must stay mapped
+ * until `release` is called with it. */
 bool proxy_prepare(struct proxy *, uint64_t generation, struct str bundle, void (*release)(struct str bundle),
                    struct arena *errors, struct str *ret_error);
-bool proxy_listener(struct proxy *, uint64_t generation, unsigned index, int fd); /* takes fd; false: no such one */
+bool proxy_listener(struct proxy *, uint64_t generation, unsigned index,
+                    int fd); /* takes fd; false: no such one */
 bool proxy_commit(struct proxy *, uint64_t generation);
 void proxy_abort(struct proxy *, uint64_t generation);
 
@@ -40,9 +44,9 @@ void proxy_signature(struct proxy *, const struct msg_signature *);
 void proxy_sign_again(struct proxy *);
 void proxy_ticket_keys(struct proxy *, struct str keys);
 
-/* Stops accepting; answers what comes over open connections and closes each after its next answer, or when it has
- * been idle for its idle timeout (at once when the time is short); tunnels live until timeout_ms (0: as long as they
- * like). Called again it can only shorten the time. */
+/* Stops accepting; answers what comes over open connections and closes each after its next answer, or when it
+ * has been idle for its idle timeout (at once when the time is short); tunnels live until timeout_ms (0: as
+ * long as they like). Called again it can only shorten the time. */
 void proxy_drain(struct proxy *, uint32_t timeout_ms);
 uint32_t proxy_drain_timeout_ms(const struct proxy *); /* as the configuration in force says */
 

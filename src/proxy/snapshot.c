@@ -128,8 +128,8 @@ static bool build_pool(struct snapshot *s, struct pool *pool, const struct confi
         uint64_t key = shared_endpoint_key(config->name, c->host, c->port);
         uint32_t slot = shared_endpoint_find(s->proxy->shared, key);
         pool->endpoint_count++;
-        pool->endpoints[e] = (struct endpoint){.config = c, .pool = pool, .global = config->first_endpoint + e,
-                                               .shared = slot, .sticky = key};
+        pool->endpoints[e] = (struct endpoint){
+            .config = c, .pool = pool, .global = config->first_endpoint + e, .shared = slot, .sticky = key};
         list_init(&pool->endpoints[e].idle);
         list_init(&pool->endpoints[e].busy);
         if (slot == SHARED_NO_SLOT) {
@@ -154,7 +154,8 @@ static bool build_listeners(struct snapshot *s, struct arena *errors, struct str
         return false;
     for (unsigned i = 0; i < s->config->listener_count; i++) {
         struct listener *l = &s->listeners[i];
-        *l = (struct listener){.io.fd = -1, .proxy = s->proxy, .snapshot = s, .config = &s->config->listeners[i]};
+        *l = (struct listener){
+            .io.fd = -1, .proxy = s->proxy, .snapshot = s, .config = &s->config->listeners[i]};
         deferred_init(&l->more, NULL);
     }
     for (unsigned i = 0; i < s->config->listener_count; i++) {
@@ -215,7 +216,8 @@ struct snapshot *snapshot_new(struct proxy *p, uint64_t generation, struct str b
     struct snapshot *s = calloc(1, sizeof *s);
     if (!s)
         return NULL;
-    *s = (struct snapshot){.proxy = p, .refs = 1, .generation = generation, .bundle = bundle, .release = release};
+    *s = (struct snapshot){
+        .proxy = p, .refs = 1, .generation = generation, .bundle = bundle, .release = release};
     if (!build(s, errors, ret_error)) {
         take_down(s);
         free(s);

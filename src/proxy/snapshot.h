@@ -8,8 +8,8 @@
 #include "base/list.h"
 #include "config/config.h"
 #include "http/message.h"
-#include "tls/context.h"
 #include "sys/loop.h"
+#include "tls/context.h"
 
 struct proxy;
 
@@ -29,13 +29,13 @@ struct ring_point { /* consistent hash (Karger et al. 1997), with bounded load (
 struct endpoint {
     const struct config_endpoint *config;
     struct pool *pool;
-    unsigned global;      /* place over all upstreams of this configuration, as in messages and events */
-    unsigned shared;      /* place in the shared endpoint table */
-    struct list idle;     /* upstream_conn.node, most recently used first */
-    struct list busy;     /* all others */
+    unsigned global;  /* place over all upstreams of this configuration, as in messages and events */
+    unsigned shared;  /* place in the shared endpoint table */
+    struct list idle; /* upstream_conn.node, most recently used first */
+    struct list busy; /* all others */
     unsigned idle_count, open_count;
-    int32_t round_robin;  /* current weight: smooth weighted round robin */
-    uint64_t sticky;      /* hash of host:port, for the cookie */
+    int32_t round_robin; /* current weight: smooth weighted round robin */
+    uint64_t sticky;     /* hash of host:port, for the cookie */
 };
 
 struct pool { /* an upstream */

@@ -49,8 +49,8 @@ void transport_note(struct transport *t, uint32_t events)
         t->hung_up = true;
 }
 
-/* read and write rather than recv and send: the sandbox lets them pass without looking at their arguments, and
- * SIGPIPE is ignored. */
+/* read and write rather than recv and send: the sandbox lets them pass without looking at their arguments,
+ * and SIGPIPE is ignored. */
 static ssize_t receive(struct transport *t, char *p, size_t cap)
 {
     ssize_t n;
@@ -146,7 +146,8 @@ ssize_t transport_read(struct transport *t, struct transport_shared *s, char *p,
 }
 
 /* TLS adds at most 5 + 1 + 16 (1.3) or 5 + 8 + 16 (1.2) bytes to a record of 16 KiB: 64 KiB fit into tx. */
-static ssize_t write_tls(struct transport *t, struct transport_shared *s, const struct iovec *iov, unsigned count)
+static ssize_t write_tls(struct transport *t, struct transport_shared *s, const struct iovec *iov,
+                         unsigned count)
 {
     struct buf out = buf_over(s->tx, TRANSPORT_TX_BYTES);
     size_t taken = 0;
@@ -167,7 +168,8 @@ static ssize_t write_tls(struct transport *t, struct transport_shared *s, const 
     return error < 0 ? error : (ssize_t)taken;
 }
 
-ssize_t transport_writev(struct transport *t, struct transport_shared *s, const struct iovec *iov, unsigned count)
+ssize_t transport_writev(struct transport *t, struct transport_shared *s, const struct iovec *iov,
+                         unsigned count)
 {
     return t->tls ? write_tls(t, s, iov, count) : send_some(t, iov, count);
 }

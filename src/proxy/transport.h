@@ -31,10 +31,12 @@ struct transport {
 void transport_init(struct transport *, void (*ready)(struct io *, uint32_t));
 /* Takes fd; adds it to the loop. Negative errno: the fd was closed. */
 int transport_open(struct transport *, struct transport_shared *, int fd);
-void transport_close(struct transport *, struct transport_shared *); /* says close_notify if it can; fine when closed */
-void transport_note(struct transport *, uint32_t events);            /* call first in `ready` */
+void transport_close(struct transport *,
+                     struct transport_shared *);          /* says close_notify if it can; fine when closed */
+void transport_note(struct transport *, uint32_t events); /* call first in `ready` */
 
-/* More than 0: bytes read. 0: the peer closed. -EAGAIN: later. Other negative errno: broken; -EPROTO: TLS failed. */
+/* More than 0: bytes read. 0: the peer closed. -EAGAIN: later. Other negative errno: broken; -EPROTO: TLS
+ * failed. */
 ssize_t transport_read(struct transport *, struct transport_shared *, char *p, size_t cap);
 /* Bytes of the vector that were taken (TLS takes at most 64 KiB at once), or -EAGAIN, or broken. */
 ssize_t transport_writev(struct transport *, struct transport_shared *, const struct iovec *, unsigned count);

@@ -1,7 +1,7 @@
 /* proxy/tunnel.c - after an upgrade (RFC 6455, RFC 8441): bytes both ways until one side ends.
  *
- * Towards the client they go through the exchange's side, towards the upstream through its body queue, so the same
- * bounds and back-pressure hold as for requests. Over HTTP/2 the client's half lives in client_h2.c. */
+ * Towards the client they go through the exchange's side, towards the upstream through its body queue, so the
+ * same bounds and back-pressure hold as for requests. Over HTTP/2 the client's half lives in client_h2.c. */
 #include "proxy/client.h"
 #include "proxy/upstream.h"
 

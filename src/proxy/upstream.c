@@ -4,11 +4,12 @@
  *        \--- dialer -> DIALING -> CONNECTING -> [HANDSHAKE] -> BUSY   \--> TUNNEL        \--> closed
  *
  * Invariants:
- *  1. A connection is in endpoint.idle when IDLE, in endpoint.busy otherwise; it holds a snapshot reference unless IDLE
- *     (whoever retires a snapshot closes its idle ones).
+ *  1. A connection is in endpoint.idle when IDLE, in endpoint.busy otherwise; it holds a snapshot reference
+ * unless IDLE (whoever retires a snapshot closes its idle ones).
  *  2. conn->ex->up == conn whenever conn->ex is set.
  *  3. A kept connection has nothing unread and nothing unsent: what arrives on it closes it.
- *  4. upstream_send never fails an exchange from below its own call: a broken send is looked at in the next turn. */
+ *  4. upstream_send never fails an exchange from below its own call: a broken send is looked at in the next
+ * turn. */
 #include "proxy/upstream.h"
 
 #include "base/must.h"
@@ -38,7 +39,8 @@ static void set_timeout(struct upstream_conn *u, uint32_t ms)
 
 static uint32_t response_timeout(const struct exchange *ex)
 {
-    return ex->route->response_timeout_ms ? ex->route->response_timeout_ms : ex->pool->config->response_timeout_ms;
+    return ex->route->response_timeout_ms ? ex->route->response_timeout_ms
+                                          : ex->pool->config->response_timeout_ms;
 }
 
 static struct upstream_conn *conn_new(struct proxy *p, struct endpoint *e)
@@ -136,8 +138,9 @@ static void make_idle(struct upstream_conn *u)
 static bool may_keep(const struct upstream_conn *u)
 {
     const struct config_upstream *c = u->endpoint->pool->config;
-    return u->snapshot == u->proxy->snapshot && !u->proxy->draining && u->endpoint->idle_count < c->keepalive &&
-           c->proxy_protocol == PROXY_PROTOCOL_OFF && !u->t.hung_up && !u->send_failed;
+    return u->snapshot == u->proxy->snapshot && !u->proxy->draining &&
+           u->endpoint->idle_count < c->keepalive && c->proxy_protocol == PROXY_PROTOCOL_OFF &&
+           !u->t.hung_up && !u->send_failed;
 }
 
 void upstream_finish(struct upstream_conn *u, bool reusable)
@@ -244,7 +247,8 @@ static unsigned collect(struct exchange *ex, struct upstream_conn *u, struct iov
 
 static void note_sent(struct exchange *ex, struct upstream_conn *u, size_t n)
 {
-    size_t head_left = ex->up_head.bytes - (u->head_sent < ex->up_head.bytes ? u->head_sent : ex->up_head.bytes);
+    size_t head_left =
+        ex->up_head.bytes - (u->head_sent < ex->up_head.bytes ? u->head_sent : ex->up_head.bytes);
     size_t of_head = n < head_left ? n : head_left;
     u->head_sent += of_head;
     if (n > of_head) {
@@ -417,7 +421,8 @@ static void again(struct deferred *d)
 /* The client is what everybody waits for when it reads slowly or sends slowly: its own limits apply. */
 static bool client_is_the_slow_one(const struct upstream_conn *u)
 {
-    return u->ex && (u->ex->answer_paused || (!u->ex->body_done && !u->head_seen && u->ex->req_body.bytes == 0));
+    return u->ex &&
+           (u->ex->answer_paused || (!u->ex->body_done && !u->head_seen && u->ex->req_body.bytes == 0));
 }
 
 static void timed_out(struct timer *t)

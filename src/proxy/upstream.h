@@ -17,26 +17,26 @@ enum upstream_state {
 struct upstream_conn {
     struct transport t;
     struct timer timer;
-    struct list node;          /* endpoint.idle while UP_IDLE, else endpoint.busy */
+    struct list node; /* endpoint.idle while UP_IDLE, else endpoint.busy */
     struct proxy *proxy;
     struct endpoint *endpoint;
     struct snapshot *snapshot; /* holds the endpoint */
     struct exchange *ex;       /* NULL: idle, or the exchange went away while dialing */
     struct dial_waiter dial;
-    struct deferred again;     /* look again: a send failed, or bytes wait */
+    struct deferred again; /* look again: a send failed, or bytes wait */
     struct chunk *in;
     size_t scanned;
-    size_t head_sent;          /* of ex->up_head */
+    size_t head_sent; /* of ex->up_head */
     struct h1_chunked chunked;
     uint64_t body_left;
-    uint64_t sent_us;          /* when the request head was sent: latency */
+    uint64_t sent_us; /* when the request head was sent: latency */
     enum upstream_state state : 8;
-    uint8_t interim_count;     /* interim answers to this request */
-    bool reused : 1;           /* this request went over a kept connection */
-    bool counted : 1;          /* in the endpoint's active requests */
+    uint8_t interim_count; /* interim answers to this request */
+    bool reused : 1;       /* this request went over a kept connection */
+    bool counted : 1;      /* in the endpoint's active requests */
     bool in_trailers : 1;
     bool head_seen : 1;
-    bool send_failed : 1;      /* nothing more can be sent; an answer may still be there */
+    bool send_failed : 1; /* nothing more can be sent; an answer may still be there */
 };
 
 /* Chooses an endpoint and a connection for ex, or asks for one. Exchange gets _connected, or _failed. */
@@ -51,7 +51,8 @@ void upstream_close(struct upstream_conn *);
 void upstream_close_idle(struct endpoint *); /* all of them */
 void upstream_close_all(struct endpoint *);  /* those at work too: the worker ends */
 void upstream_fail(struct upstream_conn *, uint16_t status, bool may_retry); /* tells ex, closes */
-void upstream_finish(struct upstream_conn *, bool reusable); /* the answer is complete: lets go of ex, keeps or closes */
+void upstream_finish(struct upstream_conn *,
+                     bool reusable); /* the answer is complete: lets go of ex, keeps or closes */
 
 void upstream_tunnel_ready(struct upstream_conn *);
 void tunnel_begin(struct exchange *); /* tunnel.c: the upgrade was answered */

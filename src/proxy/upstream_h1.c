@@ -1,12 +1,17 @@
-/* proxy/upstream_h1.c - the answer of an upstream, in HTTP/1. As strict as towards clients: an upstream that lies
- * about lengths or sends nonsense ends its own request, with 502, and its connection. */
+/* proxy/upstream_h1.c - the answer of an upstream, in HTTP/1. As strict as towards clients: an upstream that
+ * lies about lengths or sends nonsense ends its own request, with 502, and its connection. */
 #include "proxy/client.h"
 #include "proxy/upstream.h"
 
 #include <errno.h>
 
 /* So many interim answers (RFC 9110 15.2) fit in a request's arena with all their fields. */
-enum { ANSWER_HEAD_BYTES = CHUNK_BIG_BYTES - 1024, ANSWER_FIELDS = 200, INTERIM_MAX = 16, STEPS_PER_TURN = 64 };
+enum {
+    ANSWER_HEAD_BYTES = CHUNK_BIG_BYTES - 1024,
+    ANSWER_FIELDS = 200,
+    INTERIM_MAX = 16,
+    STEPS_PER_TURN = 64
+};
 
 static const struct h1_limits answer_limits = {ANSWER_HEAD_BYTES, ANSWER_FIELDS, 0, true};
 
@@ -52,9 +57,11 @@ static enum step input_ended(struct upstream_conn *u, ssize_t n)
         exchange_upstream_end(ex, NULL, 0);
         return STEP_OVER;
     }
-    /* Nothing was sent, or nothing came back over a connection that had been kept: RFC 9110 9.2.2, RFC 9112 9.3.1. */
+    /* Nothing was sent, or nothing came back over a connection that had been kept: RFC 9110 9.2.2, RFC
+     * 9112 9.3.1. */
     bool untouched = u->head_sent == 0;
-    bool may_retry = !u->head_seen && !has_input(u) && (untouched || http_method_is_idempotent(ex->req.method));
+    bool may_retry =
+        !u->head_seen && !has_input(u) && (untouched || http_method_is_idempotent(ex->req.method));
     upstream_fail(u, 502, may_retry);
     return STEP_OVER;
 }
@@ -100,7 +107,8 @@ static enum step take_head(struct upstream_conn *u)
     struct exchange *ex = u->ex;
     enum http_refusal why = REFUSAL_NONE;
     enum http_method method = ex->req.has_upgrade ? METHOD_GET : ex->req.method;
-    ptrdiff_t n = h1_parse_response(chunk_text(u->in), &u->scanned, &answer_limits, method, ex->arena, &ex->resp, &why);
+    ptrdiff_t n =
+        h1_parse_response(chunk_text(u->in), &u->scanned, &answer_limits, method, ex->arena, &ex->resp, &why);
     if (n == 0)
         return STEP_MORE;
     if (n < 0 || is_out_of_place(u)) {
@@ -138,7 +146,8 @@ static enum step take_trailers(struct upstream_conn *u)
     struct http_field *fields = NULL;
     unsigned count = 0;
     enum http_refusal why = REFUSAL_NONE;
-    ptrdiff_t n = h1_parse_trailers(chunk_text(u->in), &u->scanned, &answer_limits, u->ex->arena, &fields, &count, &why);
+    ptrdiff_t n = h1_parse_trailers(chunk_text(u->in), &u->scanned, &answer_limits, u->ex->arena, &fields,
+                                    &count, &why);
     if (n == 0)
         return STEP_MORE;
     if (n < 0) {

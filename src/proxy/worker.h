@@ -20,7 +20,8 @@ struct dial_waiter {
 
 /* Connections asked of the dialer, by id: low bits are the place here, high bits count its uses. */
 struct dial_slot {
-    struct dial_waiter *waiter; /* NULL: free; an answer with another id finds nobody and its descriptor is closed */
+    struct dial_waiter
+        *waiter; /* NULL: free; an answer with another id finds nobody and its descriptor is closed */
     uint64_t id;
 };
 
@@ -52,7 +53,7 @@ struct proxy {
 
     struct hash_key seed; /* random per process: ids, tables, choices */
     uint64_t sequence;
-    char date[32];        /* "Sun, 06 Nov 1994 08:49:37 GMT", of date_s */
+    char date[32]; /* "Sun, 06 Nov 1994 08:49:37 GMT", of date_s */
     int64_t date_s;
 
     bool draining;
@@ -61,8 +62,8 @@ struct proxy {
     struct list checks;       /* check connections under way */
 };
 
-uint64_t proxy_random(struct proxy *);      /* not for secrets: ids and choices */
-struct str proxy_date(struct proxy *);      /* the Date field's value now */
+uint64_t proxy_random(struct proxy *); /* not for secrets: ids and choices */
+struct str proxy_date(struct proxy *); /* the Date field's value now */
 
 /* dial.c: false: too many are asked for already. */
 bool dial_ask(struct proxy *, struct dial_waiter *, struct endpoint *);

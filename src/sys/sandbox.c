@@ -214,7 +214,8 @@ static uint32_t walls_wanted(const struct sandbox_options *o)
 int sandbox_enter(const struct sandbox_options *o, uint32_t *ret_walls)
 {
     uint32_t wanted = walls_wanted(o), stands = 0;
-    tzset(); /* glibc opens /etc/localtime at the first use of a calendar date, gmtime's too: OpenSSL needs it later */
+    tzset(); /* glibc opens /etc/localtime at the first use of a calendar date, gmtime's too: OpenSSL needs it
+                later */
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
         if (!(wanted & steps[i].walls))
             continue;

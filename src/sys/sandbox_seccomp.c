@@ -138,10 +138,15 @@ static const struct rule rules_all[] = {
 /* -- roles with connections */
 
 static const int calls_connections[] = {
-    SCMP_SYS(shutdown),
     SCMP_SYS(getsockopt),
     SCMP_SYS(getsockname),
     SCMP_SYS(getpeername),
+};
+
+/* Reading stays open: SHUT_RD would take a listening socket down for good, also in the master that keeps it
+ * for the successor of this role. SHUT_WR does nothing to one (inet_shutdown). */
+static const struct rule rules_connections[] = {
+    {SCMP_SYS(shutdown), 0, 1, {INT_IS(1, SHUT_WR)}},
 };
 
 static const int calls_accepting[] = {SCMP_SYS(accept4)};
@@ -297,6 +302,7 @@ static void filter_profile(struct filter *f, enum sandbox_profile profile)
 {
     if (profile == SANDBOX_WORKER || profile == SANDBOX_OBSERVER || profile == SANDBOX_DIALER) {
         filter_calls(f, calls_connections, COUNT(calls_connections));
+        filter_rules(f, SCMP_ACT_ALLOW, rules_connections, COUNT(rules_connections));
         filter_socket_options(f);
     }
     if (profile == SANDBOX_WORKER || profile == SANDBOX_OBSERVER)

@@ -3,6 +3,7 @@
 
 #include "tls/ocsp.h"
 #include "tls/provider.h"
+#include "tls/unconst.h"
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -106,7 +107,7 @@ void certificate_done(struct tls_certificate *c)
     sk_X509_pop_free(c->chain, X509_free);
     EVP_PKEY_free(c->key);
     free(c->names);
-    free((void *)(uintptr_t)c->ocsp.p);
+    free(unconst(c->ocsp.p));
     *c = (struct tls_certificate){0};
 }
 

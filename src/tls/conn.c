@@ -11,6 +11,7 @@
 #include "tls/provider.h"
 #include "tls/record.h"
 #include "tls/setup.h"
+#include "tls/unconst.h"
 
 #include "base/must.h"
 
@@ -200,8 +201,7 @@ static bool set_server_name(SSL *ssl, const struct tls_context *context, const c
     X509_VERIFY_PARAM *verify = SSL_get0_param(ssl);
     struct addr address;
     bool is_address = addr_parse_ip(str_of(name), &address);
-    /* Its macro casts const away and does not write. */
-    if (!is_address && SSL_set_tlsext_host_name(ssl, (char *)(uintptr_t)name) != 1)
+    if (!is_address && SSL_set_tlsext_host_name(ssl, unconst(name)) != 1)
         return false;
     if (!context->verifies_host)
         return true;

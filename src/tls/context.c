@@ -6,6 +6,7 @@
 
 #include "tls/provider.h"
 #include "tls/tickets.h"
+#include "tls/unconst.h"
 
 #include <openssl/async.h>
 #include <openssl/err.h>
@@ -30,12 +31,6 @@ static const char peer_schemes[] =
     "rsa_pss_pss_sha256:rsa_pss_pss_sha384:rsa_pss_pss_sha512:RSA+SHA256:RSA+SHA384:RSA+SHA512";
 
 enum { PEER_CHAIN_MAX_BYTES = 32768, PEER_CHAIN_MAX_DEPTH = 6, TICKET_LIFETIME_S = 7200 };
-
-/* OpenSSL's macros cast const away and do not write. */
-static char *unconst(const char *text)
-{
-    return (char *)(uintptr_t)text;
-}
 
 int tls_init(void)
 {

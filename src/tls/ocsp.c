@@ -1,6 +1,8 @@
 /* tls/ocsp.c - is this OCSP answer one to staple, and how long? */
 #include "tls/ocsp.h"
 
+#include "tls/unconst.h"
+
 #include <openssl/ocsp.h>
 
 #include <time.h>
@@ -14,7 +16,7 @@ static int64_t seconds_of(const ASN1_GENERALIZEDTIME *t)
 /* By serial number when the issuer is not in the chain. */
 static bool is_about(OCSP_SINGLERESP *single, X509 *leaf, X509 *issuer)
 {
-    OCSP_CERTID *id = (OCSP_CERTID *)(uintptr_t)OCSP_SINGLERESP_get0_id(single);
+    OCSP_CERTID *id = unconst(OCSP_SINGLERESP_get0_id(single));
     ASN1_INTEGER *serial = NULL;
     ASN1_OBJECT *digest = NULL;
     if (OCSP_id_get0_info(NULL, &digest, NULL, &serial, id) != 1 ||

@@ -7,6 +7,7 @@
 #include "tls/provider.h"
 
 #include "tls/schemes.h"
+#include "tls/unconst.h"
 
 #include <openssl/async.h>
 #include <openssl/core_dispatch.h>
@@ -86,11 +87,9 @@ static int key_import(void *key, int selection, const OSSL_PARAM params[])
 {
     struct remote_key *k = key;
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, k->is_rsa ? "RSA" : "EC", "provider=default");
-    /* OpenSSL takes the parameters as changeable but does not change them. */
-    bool ok =
-        ctx && EVP_PKEY_fromdata_init(ctx) == 1 &&
-        EVP_PKEY_fromdata(ctx, &k->public_key, EVP_PKEY_PUBLIC_KEY, (OSSL_PARAM *)(uintptr_t)params) == 1 &&
-        provider_public_sha256(k->public_key, k->sha256);
+    bool ok = ctx && EVP_PKEY_fromdata_init(ctx) == 1 &&
+              EVP_PKEY_fromdata(ctx, &k->public_key, EVP_PKEY_PUBLIC_KEY, unconst(params)) == 1 &&
+              provider_public_sha256(k->public_key, k->sha256);
     EVP_PKEY_CTX_free(ctx);
     if (ok && !k->is_rsa)
         k->curve_bits = (unsigned)EVP_PKEY_get_bits(k->public_key);

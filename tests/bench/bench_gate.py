@@ -6,7 +6,7 @@
 The proxies share core 0, origin and load share core 1. The measure is requests per CPU-second of all of a proxy's
 processes, user and system time (/proc/PID/stat): what the load generator could not offer costs nobody anything. The
 order of the proxies rotates from round to round. A round with one wrong or missing answer does not count, and
-is said so. The table goes to docs/benchmarks.md.
+is said so. The table goes to docs/benchmarks.md and into README.md.
 """
 import argparse
 import datetime
@@ -354,6 +354,22 @@ def cpu_model():
     return found.group(1) if found else platform.machine()
 
 
+BEGIN, END = "<!-- benchmark:begin -->", "<!-- benchmark:end -->"
+
+
+def marked(rows):
+    return f"{BEGIN}\n{rows}\n{END}"
+
+
+def with_rows(text, rows):
+    """The README with its table replaced."""
+    before, found, rest = text.partition(BEGIN)
+    _, ended, after = rest.partition(END)
+    if not found or not ended:
+        raise SystemExit(f"bench: README.md has no {BEGIN} and {END}")
+    return before + marked(rows) + after
+
+
 def page(rows, options, proxies, voids):
     versions = "; ".join(f"{proxy.name}: {proxy.version()}" for proxy in proxies)
     openssl = subprocess.run(["openssl", "version"], stdout=subprocess.PIPE, text=True).stdout.strip()
@@ -363,7 +379,7 @@ def page(rows, options, proxies, voids):
 Made by `make bench` on {datetime.date.today().isoformat()}; run it to have these numbers for your machine. {cpu_model()},
 {os.cpu_count()} CPUs, Linux {platform.release()}, {openssl}. {versions}.
 
-{rows}
+{marked(rows)}
 
 How: each proxy has one worker; all processes of a proxy share core {PROXY_CORE}; load generator and origin share core
 {LOAD_CORE}. The origin answers 1,000 bytes and keeps connections. {options.rounds} rounds of {options.seconds} s for each,
@@ -416,7 +432,9 @@ def main():
         print(f"void: {void}")
     if not options.no_file:
         (ROOT / "docs/benchmarks.md").write_text(page(rows, options, proxies, voids))
-        print("written to docs/benchmarks.md")
+        readme = ROOT / "README.md"
+        readme.write_text(with_rows(readme.read_text(), rows))
+        print("written to docs/benchmarks.md and README.md")
     return 1 if voids else 0
 
 

@@ -22,7 +22,7 @@ static struct sockaddr_in loopback(uint16_t port)
 static bool connects(int fd, uint16_t port)
 {
     struct sockaddr_in there = loopback(port);
-    return fd >= 0 && connect(fd, (struct sockaddr *)&there, sizeof there) == 0;
+    return fd >= 0 && (connect(fd, (struct sockaddr *)&there, sizeof there) == 0 || errno == EINPROGRESS);
 }
 
 int attack_tcp_connect(const struct attack_world *w)
@@ -119,6 +119,12 @@ int attack_reconnect(const struct attack_world *w)
 static int sent_outcome(ssize_t n)
 {
     return attack_outcome(n >= 0 || errno == EINPROGRESS);
+}
+
+/* It would be gone for the role's successor too: the master keeps the same socket. */
+int attack_shut_listener(const struct attack_world *w)
+{
+    return attack_outcome(shutdown(w->listener, SHUT_RDWR) == 0);
 }
 
 /* A listener that was shut down is an unconnected socket again, in the network it was made in. */

@@ -7,8 +7,8 @@
  *   attack NAME KEY=VALUE...            attack NAME OUTCOME     0: it succeeded, else the errno it was refused with
  *   holds listener=PORT app=PORT        holds LISTENER CLIENT UPSTREAM    descriptors, -1: none
  *   scan HEX                            scan FOUND BYTES        in all that is writable; HEX is disguised, see DISGUISE
- *   say ROLE HEX                        (nothing)               a message of these bytes to that role
- *   (a role answers a worker)           heard ROLE HEX
+ *   say ROLE HEX [fd]                   (nothing)               a message of these bytes to that role, and a descriptor
+ *   (a role answers a worker, from then on)                 heard ROLE HEX
  *
  * A role that an attack turned into another program has this socket as standard output, and shouts into it; one that
  * was killed is replaced, and its successor says "up". What is opened beforehand is a present to the attacker. */
@@ -36,6 +36,7 @@ static struct attacker {
     struct io io;
     enum role role;
     struct channel *channels[ROLE_COUNT];
+    bool is_listening; /* it has said something to another role */
     int program, net_namespace, maps;
 } attacker;
 
@@ -229,10 +230,12 @@ static void say(struct str words)
 {
     static char memory[PACKET_MAX];
     struct buf bytes = buf_over(memory, sizeof memory);
-    struct str to = str_cut(&words, ' ');
+    struct str to = str_cut(&words, ' '), hex = str_cut(&words, ' ');
+    int fd = str_eq(words, STR("fd")) ? attacker.program : -1;
+    attacker.is_listening = true;
     for (unsigned r = ROLE_MASTER; r < ROLE_COUNT; r++)
-        if (str_eq(to, role_name((enum role)r)) && attacker.channels[r] && hex_decode(words, &bytes) &&
-            channel_send(attacker.channels[r], buf_text(&bytes), -1) == 0)
+        if (str_eq(to, role_name((enum role)r)) && attacker.channels[r] && hex_decode(hex, &bytes) &&
+            channel_send(attacker.channels[r], buf_text(&bytes), fd) == 0)
             return;
     struct buf b = buf_over(memory, sizeof memory);
     buf_printf(&b, "heard nobody");
@@ -248,7 +251,7 @@ void breach_heard(enum role from, struct str bytes)
 {
     static char memory[3 * PACKET_MAX];
     struct buf b = buf_over(memory, sizeof memory);
-    if (!attacker.io.fd)
+    if (!attacker.is_listening)
         return;
     buf_printf(&b, "heard %.*s ", STR_ARG(role_name(from)));
     buf_hex(&b, bytes.p, bytes.n);

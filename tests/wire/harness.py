@@ -674,6 +674,11 @@ def program():
     return str(Path(os.environ.get("POLDER_BUILD", root / "build/release")) / "src/gate/polder-gate")
 
 
+def memory_is_shown():
+    """Another process's memory is shown to root only when it is not dumpable; a sanitizer's is not the program's own."""
+    return os.geteuid() == 0 and b"__asan_init" not in Path(program()).read_bytes()
+
+
 def simple_config(app_port, listener=None, upstream=None, route=None, cluster=None, **more):
     """One clear-text listener "http", one upstream "app", one cluster "noord". Each part can be added to."""
     return {
@@ -703,7 +708,11 @@ class Gate:
         (self.folder / "state").mkdir()
         self.write_config(config)
         if start:
-            self.start()
+            try:
+                self.start()
+            except BaseException:
+                shutil.rmtree(self.folder, ignore_errors=True)
+                raise
 
     # -- configuration
 

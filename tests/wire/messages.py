@@ -67,6 +67,27 @@ def test_pipelining(gate, app):
         assert client.is_closed()
 
 
+def test_thousands_pipelined(gate):
+    """More than any buffer holds, while the answers are read only later: nobody waits for each other for ever."""
+    import threading
+    count = 3000
+    with gate.connect(rcvbuf=8192) as client:
+        sending = threading.Thread(target=client.send, args=(b"".join(
+            b"GET /a/%d HTTP/1.1\r\n%sX-Fill: %s\r\n\r\n" % (i, HOST_LINE, b"f" * (i % 300)) for i in range(count)),))
+        sending.start()
+        sending.join(0.3)
+        for i in range(count):
+            assert client.response().json()["target"] == f"/a/{i}"
+        sending.join()
+
+
+def test_cookies_in_several_fields(gate):
+    """They are one list, and go on as one field."""
+    with gate.connect() as client:
+        fields = harness.Fields(map(tuple, client.get("/a", [("Cookie", "a=1"), ("X-Y", "z"), ("Cookie", "b=2; c=3")]).json()["fields"]))
+        assert fields.get("cookie") == "a=1; b=2; c=3"
+
+
 def test_pipelined_by_byte(gate):
     data = b"GET /a/1 HTTP/1.1\r\n" + HOST_LINE + b"\r\nHEAD /a/2 HTTP/1.1\r\n" + HOST_LINE + b"\r\n"
     with gate.connect() as client:
@@ -304,3 +325,11 @@ def test_redirects_only_to_hosts_it_serves(gate):
     with gate.connect("redirect", host="evil.example") as client:
         answer = client.get("/")
         assert answer.status == 421 and "location" not in answer.fields
+
+
+def test_circle_of_gates_ends(gate):
+    """Each gate adds itself to Via: two behind one another are fine, a request that keeps coming back is not."""
+    with gate.connect() as client:
+        assert client.get("/a", [("Via", "1.1 polder, 1.1 polder")]).status == 200
+        assert client.get("/a", [("Via", "1.1 polder, 1.1 polder"), ("Via", "1.1 other, 1.1 polder"),
+                                 ("Via", "1.1 polder")]).status == 508

@@ -46,6 +46,25 @@ def test_role_dies(load, certificates, role):
         assert {r["role"]: r["restarts"] for r in gate.status()["roles"]}[role] == 3
 
 
+def test_signer_dies_after_its_key_was_replaced(load, certificates, tmp_path):
+    """The files of the configuration in force no longer fit each other: a reload must still be able to bring the new pair."""
+    chain, key = tmp_path / "pair.pem", tmp_path / "pair.key"
+    def install(issued):
+        chain.write_bytes(Path(issued.chain).read_bytes())
+        key.write_bytes(Path(issued.key).read_bytes())
+    install(certificates.noord)
+    wanted = config(load, certificates)
+    wanted["certificates"][0].update(chain=str(chain), key=str(key))
+    with harness.Gate(wanted) as gate:
+        gate.may_say = r"signer 0 |does not belong|given up|is ended"
+        install(certificates.noord_rsa)
+        os.kill(gate.pids("signer")[0], signal.SIGKILL)
+        harness.until(lambda: {r["role"]: r["restarts"] for r in gate.status()["roles"]}["signer"] >= 2, "it cannot take the old key")
+        harness.until(lambda: "ok" in order(gate, "reload"), "the reload brings the new pair")
+        with gate.connect("https", tls=harness.tls_context()) as client:
+            assert client.get("/").status == 200
+
+
 def test_observer_dies(load, certificates):
     with harness.Gate(config(load, certificates)) as gate:
         gate.may_say = "observer 0 " + KILLED

@@ -124,8 +124,6 @@ def test_client_goes_away(gate, app):
 
 def test_reader_that_stops(gate, app):
     """Back-pressure in a tunnel: what one side does not read, the other cannot go on sending."""
-    if os.geteuid() != 0:
-        pytest.skip("another process's memory is shown to root only, when it is not dumpable")
     sent = [0]
     def pour(call):
         call.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
@@ -135,7 +133,7 @@ def test_reader_that_stops(gate, app):
             sent[0] += 65536
         call.close()
     app.on("/pour", pour)
-    before = gate.pss_kib()
+    before = gate.pss_kib() if harness.memory_is_shown() else None
     with gate.connect(rcvbuf=8192) as client:
         assert client.get("/pour", ASKED).status == 101
         seen = [-1]
@@ -143,7 +141,8 @@ def test_reader_that_stops(gate, app):
             seen.append(sent[0])
             return len(seen) > 10 and seen[-1] == seen[-10]
         harness.until(stands_still, "the application had to wait")
-        assert sent[0] < 20 << 20 and gate.pss_kib() - before < 1024
+        assert sent[0] < 20 << 20
+        assert before is None or gate.pss_kib() - before < 1024
         assert len(client.exactly(30 << 20)) == 30 << 20
         assert client.is_closed()
 

@@ -29,7 +29,7 @@ static void defaults_are_filled_in(void **state)
     assert_int_equal(l->min_body_rate_bps, 240);
     assert_int_equal(l->underscores, UNDERSCORE_REFUSE);
     const struct config_upstream *u = &p.config->upstreams[0];
-    assert_int_equal(u->keepalive, 64);
+    assert_int_equal(u->keepalive, 256);
     assert_int_equal(u->max_retries, 2);
     assert_int_equal(u->retry_budget_percent, 20);
     assert_int_equal(u->check, CHECK_OFF);

@@ -5,6 +5,7 @@
 
 #include "tls/conn.h"
 #include "tls/signer.h"
+#include "tls/unconst.h"
 
 #include <openssl/ssl.h>
 
@@ -76,12 +77,6 @@ void kit_give(struct kit_pair *, struct str ciphertext); /* the gate's output to
 void kit_part(struct kit_pair *);
 bool kit_is_up(const struct kit_pair *);
 struct str kit_failure(const struct kit_pair *);
-
-/* OpenSSL's macros cast const away and do not write. */
-static inline char *unconst(const char *text)
-{
-    return (char *)(uintptr_t)text;
-}
 
 #define assert_str(have, want)                                                                               \
     do {                                                                                                     \
