@@ -27,7 +27,7 @@ check: ## the fast tests, in seconds: unit, layers, format
 
 bench: ## measure beside nginx and HAProxy; writes docs/benchmarks.md
 	@tools/setup build bench
-	@$(PYTHON) tools/build.py release tests/bench/bench-origin tests/bench/bench-load
+	@$(PYTHON) tools/build.py release tests/bench/bench-origin tests/bench/bench-relay tests/bench/bench-load
 	@$(PYTHON) tests/bench/bench_gate.py $(BENCH_ARGS)
 
 fuzz: ## run each fuzz target for FUZZ_SECONDS (30), or only FUZZ_TARGETS

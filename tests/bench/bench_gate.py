@@ -30,7 +30,7 @@ from peers import LOAD_CORE, ORIGIN_PORT, PROXY_CORE, ROOT, all_proxies  # noqa:
 
 BUILD = ROOT / "build/release"
 GATE = BUILD / "src/gate/polder-gate"
-ORIGIN, LOAD = BUILD / "tests/bench/bench-origin", BUILD / "tests/bench/bench-load"
+ORIGIN, LOAD, RELAY = (BUILD / f"tests/bench/bench-{name}" for name in ("origin", "load", "relay"))
 LUA = ROOT / "tests/bench/report.lua"
 BODY = b"x" * 1000
 IDLE_CONNECTIONS, IDLE_WARM_UP, IDLE_CLEAR_MAX = 2000, 50, 512
@@ -259,7 +259,7 @@ class Bench:
         with open(log, "w") as out:
             process = proxy.start(self.scratch / proxy.name, self.tls, os.geteuid() == 0, out)
         self.running.append(process)
-        wait_ready(proxy.name, [(proxy.clear, False), (proxy.secure, True)], process, log)
+        wait_ready(proxy.name, [(proxy.clear, False)] + ([(proxy.secure, True)] if proxy.secure else []), process, log)
         return process
 
     def stop(self, process):
@@ -273,7 +273,8 @@ class Bench:
 
     def measure_speed(self, cases, rounds, seconds, voids):
         processes = {proxy.name: self.start(proxy) for proxy in self.proxies}
-        results = {name: measure_case(name, load, self.proxies, processes, rounds, seconds, voids)
+        results = {name: measure_case(name, load, [p for p in self.proxies if p.secure or name == "clear"], processes, rounds,
+                                      seconds, voids)
                    for name, _, load, _ in cases}
         for process in processes.values():
             self.stop(process)
@@ -282,7 +283,7 @@ class Bench:
     def measure_memory(self, kind, voids):
         """name -> bytes; each proxy freshly started, alone."""
         found = {}
-        for proxy in self.proxies:
+        for proxy in (p for p in self.proxies if p.secure):
             process = self.start(proxy)
             try:
                 found[proxy.name] = measure_idle(proxy, process, kind)
@@ -338,6 +339,12 @@ def table(cases, speed, memory):
     lines += ["", "| microseconds for a request, user + system | polder | nginx | HAProxy |", "|---|---|---|---|"]
     for name, words, _, _ in cases:
         lines.append(f"| {words} | " + " | ".join(cost_cell(speed[name], p) for p in ("polder", "nginx", "haproxy")) + " |")
+    bound = median_of(speed.get("clear", {}), "relay")
+    if bound:
+        mine = median_of(speed["clear"], "polder")
+        lines += ["", f"The bound, HTTP/1.1 clear in the same run: a relay that parses nothing does {bound:,.0f} requests per CPU-second "
+                      f"({cost_cell(speed['clear'], 'relay')} microseconds)" +
+                      (f"; polder reaches {100 * mine / bound:.0f} % of it." if mine else ".")]
     if memory:
         lines += ["", "| bytes of memory for an idle connection (PSS) | polder | nginx | HAProxy | polder : nginx |",
                   "|---|---|---|---|---|"]
@@ -371,7 +378,7 @@ def with_rows(text, rows):
 
 
 def page(rows, options, proxies, voids):
-    versions = "; ".join(f"{proxy.name}: {proxy.version()}" for proxy in proxies)
+    versions = "; ".join(f"{proxy.name}: {proxy.version()}" for proxy in proxies if proxy.secure)
     openssl = subprocess.run(["openssl", "version"], stdout=subprocess.PIPE, text=True).stdout.strip()
     void_text = "".join(f"- {void}\n" for void in voids) if voids else "None.\n"
     return f"""# Benchmarks
@@ -410,7 +417,7 @@ def main():
     options = parse_arguments()
     if len(os.sched_getaffinity(0)) < 2:
         sys.exit("bench: this needs two CPUs: one for the proxy, one for origin and load")
-    proxies = [p for p in all_proxies(options.gate) if not options.proxies or p.name in options.proxies]
+    proxies = [p for p in all_proxies(options.gate, RELAY) if not options.proxies or p.name in options.proxies]
     cases = [case for case in CASES if not options.only or case[0] in options.only]
     voids, memory = [], {}
     scratch = Path(tempfile.mkdtemp(prefix="polder-bench-"))

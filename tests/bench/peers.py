@@ -101,7 +101,7 @@ backend origin
 
 
 class Proxy:
-    """One of the three, in a folder of its own; start() gives the process at the root of its tree."""
+    """One of them, in a folder of its own; start() gives the process at the root of its tree."""
 
     def __init__(self, name, clear, secure, config, suffix, command, version):
         self.name, self.clear, self.secure = name, clear, secure
@@ -124,7 +124,7 @@ class Proxy:
         return done.stdout.splitlines()[0].strip() if done.stdout else "?"
 
 
-def all_proxies(gate):
+def all_proxies(gate, relay):
     return [
         Proxy("polder", 21011, 21012, POLDER, ".yaml", [str(gate), "--config", "{config}"], [str(gate), "--version"]),
         Proxy("nginx", 21021, 21022, NGINX, ".conf",
@@ -132,6 +132,7 @@ def all_proxies(gate):
               ["/usr/sbin/nginx", "-v"]),
         Proxy("haproxy", 21031, 21032, HAPROXY, ".cfg", ["/usr/sbin/haproxy", "-db", "-f", "{config}"],
               ["/usr/sbin/haproxy", "-v"]),
+        Proxy("relay", 21041, None, "", ".none", [str(relay), "21041", str(ORIGIN_PORT)], ["true"]),
     ]
 
 

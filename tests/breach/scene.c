@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -16,7 +17,7 @@
 #include <unistd.h>
 
 /* Below the ephemeral range, so that nobody's outgoing connection sits there. */
-enum { PORT_FIRST = 23'000, PORT_LAST = 23'999, BACKLOG = 128 };
+enum { PORT_FIRST = 23'000, PORT_LAST = 23'999, BACKLOG = 128, PATIENCE_MS = 5000 };
 
 static void path_in(struct scene *s, const char *name, char *ret_path)
 {
@@ -148,6 +149,9 @@ static bool connection_prepare(struct scene *s)
     if (s->world.listener < 0 || s->far_end < 0 ||
         getsockname(s->world.listener, (struct sockaddr *)&here, &len) < 0 ||
         connect(s->far_end, (struct sockaddr *)&here, len) < 0)
+        return false;
+    struct pollfd wait = {s->world.listener, POLLIN, 0}; /* the handshake's last packet may still be under way */
+    if (poll(&wait, 1, PATIENCE_MS) != 1)
         return false;
     s->world.connection = accept4(s->world.listener, NULL, NULL, SOCK_CLOEXEC);
     return s->world.connection >= 0;

@@ -76,7 +76,7 @@ static const struct mistake mistakes[] = {
      .text = "'status' must be a status or a range"},
     {.cluster = "contact: [a]", .line = 12, .text = "'contact' must be text, not a list"},
     /* bounds */
-    {.top = "gate: {workers: 65}", .line = 17, .text = "'workers' must be from 1 to 64, not '65'"},
+    {.top = "gate: {workers: 63}", .line = 17, .text = "'workers' must be from 1 to 62, not '63'"},
     {.top = "limits: {header_bytes: 64k}",
      .line = 17,
      .text = "'header_bytes' must be from 1k to 63k, not '64k'"},
@@ -270,7 +270,7 @@ static void all_mistakes_in_one_run_as_printed(void **state)
         "  - { name: app, endpoints: ['127.0.0.1:8101'], keepalive_timeout: 50 }\n"
         "clusters:\n"
         "  - { name: \"\xc3\xa9\xc3\xa9n\", hosts: [a], routes: [{ path: /, upstream: apq }] }\n",
-        "polder.yaml:1:18: error: 'workers' must be from 1 to 64, not '99'\n"
+        "polder.yaml:1:18: error: 'workers' must be from 1 to 62, not '99'\n"
         "    1 | gate: { workers: 99, acess_log: off }\n"
         "      |                  ^\n"
         "polder.yaml:1:22: error: unknown key 'acess_log' in gate\n"

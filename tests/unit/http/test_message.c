@@ -31,6 +31,7 @@ static void field_ids_whatever_the_case(void **state)
         {"x-request-id", "X-Request-ID", FIELD_X_REQUEST_ID},
         {"traceparent", "TraceParent", FIELD_TRACEPARENT},
         {"tracestate", "TraceState", FIELD_TRACESTATE},
+        {"via", "Via", FIELD_VIA},
         {"http2-settings", "HTTP2-Settings", FIELD_HTTP2_SETTINGS},
         {"x-polder-subject", "X-Polder-Subject", FIELD_POLDER},
         {"x-polder-", "X-POLDER-", FIELD_POLDER},
