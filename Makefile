@@ -1,13 +1,13 @@
 # A thin top over meson and ninja; what each target does stands in tools/.
 .DEFAULT_GOAL := help
-.PHONY: help build run test check bench fuzz lint cover suites format install clean
+.PHONY: help build run test check bench fuzz kernel61 lint cover suites format install clean
 
 PREFIX  ?= /usr/local
 SUITES  ?= ../shared/suites
 PYTHON  := /usr/bin/python3
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## install what is missing and build the release into build/release
 	@tools/setup build
@@ -33,6 +33,10 @@ bench: ## measure beside nginx and HAProxy; writes docs/benchmarks.md
 fuzz: ## run each fuzz target for FUZZ_SECONDS (30), or only FUZZ_TARGETS
 	@tools/setup build test
 	@$(PYTHON) tools/fuzz.py
+
+kernel61: ## the walls on Debian 12's own kernel, booted in QEMU; writes docs/kernels.md
+	@tools/setup build test kernel61
+	@$(PYTHON) tools/kernel61.py
 
 lint: ## clang-format, clang-tidy, cppcheck, layers, shellcheck, manual pages
 	@tools/setup build test lint

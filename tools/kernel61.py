@@ -82,8 +82,6 @@ done
 cat /tmp/answer
 echo "== status"
 polder --no-color status
-echo "== json"
-polder --json status
 kill $gate
 wait $gate
 echo "== gate ended with status $?"

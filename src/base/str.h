@@ -32,6 +32,7 @@ static inline struct str str_of(const char *z)
 
 static inline bool str_eq(struct str a, struct str b)
 {
+    /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): where there is a length there is a pointer */
     return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
 

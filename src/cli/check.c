@@ -1,4 +1,5 @@
 /* cli/check.c - `polder check` and `polder schema`: the configuration, read as the gate would read it. */
+#include "base/must.h"
 #include "cli/cli.h"
 #include "config/config.h"
 #include "tls/context.h"
@@ -147,6 +148,7 @@ static void write_text(const struct check *c, struct buf *out, bool color)
     config_problems_print(out, c->path, c->yaml, c->extra, c->extra_count, color);
     if (!is_fine(c))
         return;
+    must(c->config);
     print_safe(out, c->path);
     buf_printf(out, ": can be used (listeners %u, clusters %u, upstreams %u, certificates %u)\n",
                c->config->listener_count, c->config->cluster_count, c->config->upstream_count,

@@ -1,4 +1,5 @@
 /* cli/gate_client.c - asking the gate over its control socket, and reading the answer. */
+#include "base/unconst.h"
 #include "cli/cli.h"
 #include "config/config.h"
 
@@ -170,7 +171,7 @@ enum exit_status gate_ask(const struct cli *cli, const char *command, unsigned t
     if (error == 0 && ret_answer->n > 0)
         return EXIT_FINE;
     if (error == 0)
-        free((void *)(uintptr_t)ret_answer->p);
+        free(unconst(ret_answer->p));
     if (!is_quiet && error == ETIMEDOUT)
         cli_complain("the gate did not answer in %u seconds; see its event log", timeout_s);
     else if (!is_quiet) /* it accepts and closes: the credentials were not enough, or too many ask at once */
@@ -182,7 +183,7 @@ enum exit_status gate_ask(const struct cli *cli, const char *command, unsigned t
 
 bool document_open(struct document *d, struct str text)
 {
-    *d = (struct document){.text = (char *)(uintptr_t)text.p, .arena = arena_new(ANSWER_MAX)};
+    *d = (struct document){.text = unconst(text.p), .arena = arena_new(ANSWER_MAX)};
     d->nodes = calloc(json_nodes_max(text.n), sizeof *d->nodes);
     if (d->nodes && d->arena &&
         json_parse(text, DEPTH, d->nodes, json_nodes_max(text.n), &d->tape, NULL) == JSON_FINE &&

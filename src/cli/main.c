@@ -1,5 +1,6 @@
 /* cli/main.c - polder: what an operator types. Reads options and command, and hands over to the command's
  * function. */
+#include "base/must.h"
 #include "cli/cli.h"
 
 #include <errno.h>
@@ -126,6 +127,7 @@ enum exit_status command_version(const struct cli *cli)
 static const char *option_value(char **argv, int argc, int *at, const char *name)
 {
     size_t n = strlen(name);
+    must(argv[*at]);
     if (strncmp(argv[*at], name, n) != 0)
         return NULL;
     if (argv[*at][n] == '=')

@@ -1,4 +1,5 @@
 /* cli/orders.c - orders to the master, and the numbers as they come. */
+#include "base/unconst.h"
 #include "cli/cli.h"
 
 #include <stdlib.h>
@@ -88,6 +89,6 @@ enum exit_status command_metrics(const struct cli *cli)
     if (status != EXIT_FINE)
         return status;
     bool is_printed = cli_print(text);
-    free((void *)(uintptr_t)text.p);
+    free(unconst(text.p));
     return is_printed ? EXIT_FINE : EXIT_BROKEN;
 }

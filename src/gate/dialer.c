@@ -5,6 +5,7 @@
  * take seconds, and nobody's connection waits for that. What it finds goes through the master to slot 0. Only
  * a name that was never found yet makes its askers wait: in the list `waiting`, until it is found or they
  * give up by themselves. */
+#include "base/must.h"
 #include "gate/role_process.h"
 
 #include "config/config.h"
@@ -83,30 +84,37 @@ static int dial(struct dialer *d, const struct msg_dial *m)
     return error < 0 ? error : fd;
 }
 
-static bool answer(struct channel *channel, uint64_t id, int conn)
+/* 0, or what msg_dialed_send says. */
+static int answer(struct channel *channel, uint64_t id, int conn)
 {
     struct msg_dialed m = {.id = id, .error = conn < 0 ? (uint32_t)-conn : 0};
     int error = msg_dialed_send(channel, &m, conn < 0 ? -1 : conn);
     if (conn >= 0)
         close(conn);
-    return error == 0;
+    return error;
 }
 
 static bool asked(void *self, struct channel *channel, struct str bytes, int fd)
 {
     struct asker *a = self;
     struct dialer *d = a->dialer;
+    unsigned slot = (unsigned)(a - d->askers);
     struct msg_dial m;
     if (msg_welcome(bytes, fd, ROLE_WORKER, ROLE_DIALER) != MSG_DIAL || !msg_dial_decode(bytes, &m)) {
         if (fd >= 0)
             close(fd);
+        role_process_accuse(&d->process, slot);
         return false;
     }
     int conn = dial(d, &m);
-    if (conn != -EDESTADDRREQ || d->waiting_count == WAITING_MAX)
-        return answer(channel, m.id, conn);
-    d->waiting[d->waiting_count++] = (struct waiting){(unsigned)(a - d->askers), m};
-    return true;
+    if (conn == -EDESTADDRREQ && d->waiting_count < WAITING_MAX) {
+        d->waiting[d->waiting_count++] = (struct waiting){slot, m};
+        return true;
+    }
+    int error = answer(channel, m.id, conn);
+    if (error == -ENOBUFS)
+        role_process_accuse(&d->process, slot);
+    return error == 0;
 }
 
 /* An address was found, or a configuration is gone. */
@@ -119,7 +127,7 @@ static void dial_waiting(struct dialer *d)
         int conn = channel ? dial(d, &w.what) : -EPIPE;
         if (conn == -EDESTADDRREQ)
             d->waiting[kept++] = w;
-        else if (channel && !answer(channel, w.what.id, conn))
+        else if (channel && answer(channel, w.what.id, conn) < 0)
             continue; /* its queue is full: it gives up by itself */
     }
     d->waiting_count = kept;
@@ -177,6 +185,7 @@ static struct addr known_address(struct dialer *d, const struct config_endpoint 
 
 static void fill_addresses(struct dialer *d, struct known *k)
 {
+    must(k->config);
     for (unsigned u = 0; u < k->config->upstream_count; u++) {
         const struct config_upstream *up = &k->config->upstreams[u];
         for (unsigned j = 0; j < up->endpoint_count; j++)

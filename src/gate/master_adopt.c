@@ -9,6 +9,7 @@
  * queues, and handshakes half way into them, are lost to nobody. After a death they are copied out of the
  * workers that hold them (pidfd_getfd(2)); where that is not allowed, new sockets join them, and the old
  * workers empty their own. */
+#include "base/unconst.h"
 #include "gate/master.h"
 
 #include "sys/channel.h"
@@ -202,7 +203,7 @@ bool adopt_lock(struct master *m, const struct config_gate *g, char *ret_why, si
         "a gate is running already in %s (pid %u). `polder status` shows it; `polder reload` gives it a new "
         "configuration, `polder upgrade` a new binary%c",
         m->run_directory, master_pid_of(state), 0);
-    free((char *)(uintptr_t)state.p);
+    free(unconst(state.p));
     return false;
 }
 
@@ -307,7 +308,7 @@ void adopt_read_state(struct master *m)
         else if (str_eq(word, STR("listening")) && same_process)
             take_listening(m, line);
     }
-    free((char *)(uintptr_t)text.p);
+    free(unconst(text.p));
     m->adopted = a;
     for (unsigned i = 0; i < a->count; i++)
         if (a->roles[i].role == ROLE_WORKER || a->roles[i].role == ROLE_OBSERVER)
@@ -416,7 +417,7 @@ void adopt_leave(struct master *m)
 static bool new_binary_accepts(const struct master *m, const char *binary, struct str *ret_error)
 {
     char check[] = "--check", config[] = "--config";
-    char *argv[] = {m->argv[0], check, config, (char *)(uintptr_t)m->config_path, NULL}, *env[] = {NULL};
+    char *argv[] = {m->argv[0], check, config, unconst(m->config_path), NULL}, *env[] = {NULL};
     int pidfd = -1, status = 0;
     pid_t pid = process_start(binary, argv, env, NULL, 0, &pidfd);
     bool ok = pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;

@@ -1,5 +1,6 @@
 /* gate/master_change.c - configurations: read, check, hand out, commit or abort. The states stand in
  * master.h. */
+#include "base/unconst.h"
 #include "gate/master.h"
 
 #include "sys/channel.h"
@@ -131,7 +132,7 @@ void loaded_config_free(struct loaded_config *l)
     config_free(l->config);
     config_disk_free(l->disk);
     arena_free(l->arena);
-    free((char *)(uintptr_t)l->yaml.p);
+    free(unconst(l->yaml.p));
     free(l);
 }
 

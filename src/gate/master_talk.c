@@ -85,8 +85,8 @@ void child_bring_on(struct child *c)
     const struct master *m = c->master;
     if (c->state != CHILD_UP || c->offered || !(child_needs_config(c) || c->role == ROLE_SIGNER))
         return;
-    /* A signer without keys takes those of a change first: the key files of the configuration in force may have been
-     * replaced already, and then it could never take them. */
+    /* A signer without keys takes those of a change first: the key files of the configuration in force may
+     * have been replaced already, and then it could never take them. */
     if (c->role == ROLE_SIGNER && c->generation == 0 && m->change && change_wants(m, c)) {
         if (c->prepared != m->change->generation)
             offer(c, m->change);
@@ -265,6 +265,20 @@ static bool order_came(struct child *c, struct str bytes)
     }
 }
 
+/* Who is accused late, of what its predecessor did, is not up yet. */
+static bool misbehaved_came(struct child *c, struct str bytes)
+{
+    struct msg_misbehaved b;
+    if ((c->role != ROLE_SIGNER && c->role != ROLE_DIALER) || !msg_misbehaved_decode(bytes, &b))
+        return false;
+    struct child *worker = master_child(c->master, ROLE_WORKER, b.slot);
+    if (worker && worker->state == CHILD_UP)
+        child_give_up(worker, c->role == ROLE_SIGNER
+                                  ? "the signer closed their channel for what came over it"
+                                  : "the dialer closed their channel for what came over it");
+    return true;
+}
+
 static bool take_message(struct child *c, enum msg_number number, struct str bytes)
 {
     switch (number) {
@@ -278,6 +292,8 @@ static bool take_message(struct child *c, enum msg_number number, struct str byt
         return endpoint_address_came(c, bytes);
     case MSG_ORDER:
         return order_came(c, bytes);
+    case MSG_MISBEHAVED:
+        return misbehaved_came(c, bytes);
     case MSG_DRAINED: {
         struct msg_drained d;
         return msg_drained_decode(bytes, &d) && d.slot == c->slot; /* its exit follows */

@@ -1,5 +1,6 @@
 /* gate/observer_config.c - a configuration as the observer knows it: names for numbers, slots in shared
  * memory, and when the certificates end. */
+#include "base/must.h"
 #include "gate/observer.h"
 #include "sys/shm.h"
 
@@ -57,6 +58,7 @@ void observed_config_bind(struct observed_config *o, const struct shared *shared
     }
     for (unsigned i = 0; i < o->config->endpoint_count; i++) {
         struct observed_endpoint *e = &o->endpoints[i];
+        must(e->upstream && e->endpoint);
         uint64_t key = shared_endpoint_key(e->upstream->name, e->endpoint->host, e->endpoint->port);
         e->slot = shared->header ? shared_endpoint_find(shared, key) : SHARED_NO_SLOT;
         if (e->slot != SHARED_NO_SLOT)

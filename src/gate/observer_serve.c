@@ -338,14 +338,13 @@ static void client_read(struct observer_client *c)
 static void client_ready(struct io *io, uint32_t events)
 {
     struct observer_client *c = container_of(io, struct observer_client, io);
-    if (events & EPOLLERR)
+    bool nobody_waits = c->order && events & EPOLLHUP; /* for the answer to an order, which stands */
+    if (events & EPOLLERR || (nobody_waits && !c->answer))
         client_free(c);
     else if (c->answer)
         client_send(c);
     else if (c->order == 0 && events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))
         client_read(c);
-    else if (c->order && events & EPOLLHUP)
-        client_free(c); /* nobody waits for the answer any more; the order stands */
 }
 
 static void client_new(struct observer_server *s, int fd)

@@ -105,6 +105,13 @@ void role_process_end(struct role_process *r)
     loop_free(r->loop);
 }
 
+void role_process_accuse(struct role_process *r, unsigned worker_slot)
+{
+    struct msg_misbehaved m = {.slot = (uint8_t)worker_slot};
+    if (r->master && msg_misbehaved_send(r->master, &m, -1) < 0)
+        loop_stop(r->loop); /* without a master that listens this role is of no use either */
+}
+
 bool role_process_prepared(struct role_process *r, uint64_t generation, bool ok, struct str error)
 {
     struct msg_prepared answer = {.generation = generation, .ok = ok};

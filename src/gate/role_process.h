@@ -25,6 +25,9 @@ struct role_process {
 [[nodiscard]] bool role_process_begin(struct role_process *, int argc, char **argv, enum sandbox_profile,
                                       bool (*prepare)(struct role_process *));
 void role_process_end(struct role_process *);
+/* For who serves workers: that one's channel is being closed for what came over it; the master replaces it.
+ */
+void role_process_accuse(struct role_process *, unsigned worker_slot);
 /* Says whether a configuration of that generation can be used; error is empty when it can. */
 bool role_process_prepared(struct role_process *, uint64_t generation, bool ok, struct str error);
 

@@ -7,6 +7,7 @@
 #include "tls/context.h"
 #include "tls/signer.h"
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -52,6 +53,7 @@ static bool asked(void *self, struct channel *channel, struct str bytes, int fd)
     if (msg_welcome(bytes, fd, ROLE_WORKER, ROLE_SIGNER) != MSG_SIGN || !msg_sign_decode(bytes, &m)) {
         if (fd >= 0)
             close(fd);
+        role_process_accuse(&a->signer->process, (unsigned)(a - a->signer->askers));
         return false;
     }
     answer.id = m.id;
@@ -60,7 +62,10 @@ static bool asked(void *self, struct channel *channel, struct str bytes, int fd)
         answer.id = m.id;
         answer.signature_len = 0;
     }
-    return msg_signature_send(channel, &answer, -1) == 0;
+    int error = msg_signature_send(channel, &answer, -1);
+    if (error == -ENOBUFS)
+        role_process_accuse(&a->signer->process, (unsigned)(a - a->signer->askers));
+    return error == 0;
 }
 
 static void asker_gone(void *self, struct channel *channel)

@@ -5,6 +5,7 @@
  *  2. c->ex exists from a request's first byte until its answer was sent whole (c->answer_ended, c->out
  * empty).
  *  3. Functions called by the exchange (the side) never free the client: they mark it (client_fail). */
+#include "base/unconst.h"
 #include "proxy/client.h"
 #include "proxy/forward.h"
 #include "proxy/upstream.h"
@@ -278,6 +279,7 @@ static bool take_body(struct client *c)
 static void finish_answer(struct client *c)
 {
     struct exchange *ex = c->ex;
+    must(ex);
     bool close = c->close_after || ex->close_client || !ex->req.keep_alive || !ex->body_done;
     c->ex = NULL;
     c->answer_ended = c->transfer_waits = c->head_waits = c->is_first = false;
@@ -467,7 +469,7 @@ static struct str write_directly(struct client *c, struct str bytes)
 {
     struct iovec iov[16];
     unsigned count = outq_iov(&c->out, iov, 15);
-    iov[count] = (struct iovec){(void *)(uintptr_t)bytes.p, bytes.n};
+    iov[count] = (struct iovec){unconst(bytes.p), bytes.n};
     ssize_t n = transport_writev(&c->t, &c->proxy->io, iov, count + 1);
     if (n < 0) {
         if (n != -EAGAIN)

@@ -174,7 +174,7 @@ static int send_data(nghttp2_session *session [[maybe_unused]], nghttp2_frame *f
     h->bytes_sent += length;
     h->answer_bytes_held -= length;
     s->left_since += length;
-    s->left_ms = loop_now_ms(h->client->proxy->loop);
+    s->left_ms = h->left_ms = loop_now_ms(h->client->proxy->loop);
     while (length) {
         struct iovec piece;
         must(outq_iov(&s->out, &piece, 1) == 1);

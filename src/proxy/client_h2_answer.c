@@ -1,6 +1,7 @@
 /* proxy/client_h2_answer.c - what the exchange calls to answer on an HTTP/2 stream. Nothing is sent here:
  * frames are submitted, and leave together at the end of the turn. */
 #include "proxy/h2.h"
+#include "base/unconst.h"
 
 #include "proxy/forward.h"
 #include "proxy/websocket.h"
@@ -21,7 +22,7 @@ struct collected {
 
 static uint8_t *bytes_of(struct str s)
 {
-    return (uint8_t *)(uintptr_t)s.p;
+    return unconst(s.p);
 }
 
 /* Names in lower case (RFC 9113 8.2.1). Copies live in the exchange's arena until the stream is closed, so

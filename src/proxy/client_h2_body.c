@@ -29,10 +29,11 @@ static void give_back(struct h2_stream *s, size_t n)
 /* Answered already: so much is still read, so that the client comes to see the answer, but not more. */
 static void drop(struct h2_stream *s, size_t n)
 {
+    bool was_enough = s->dropped > DROPPED_MAX;
     s->dropped += n;
     if (s->dropped <= DROPPED_MAX)
         give_back(s, n);
-    else if (s->answered_ms)
+    else if (s->answered_ms && !was_enough)
         h2_reset(s, NGHTTP2_NO_ERROR);
 }
 

@@ -112,33 +112,37 @@ void h2_watch(struct h2_conn *h)
     client_set_timeout(h->client, TICK_MS);
 }
 
-static bool request_waits(const struct h2_stream *s)
+/* Streams share the rate that is asked of a connection: behind a slow line many of them crawl. */
+static bool is_too_slow(const struct h2_stream *s, uint64_t bytes, uint64_t elapsed_ms)
 {
-    return !s->ended && s->ex->up && !s->ex->body_paused && !s->answer_ended;
+    const struct config_limits *limits = client_limits(s->conn->client);
+    return limits->min_body_rate_bps && elapsed_ms > BODY_GRACE_MS &&
+           bytes * 1000 / elapsed_ms * s->conn->stream_count < limits->min_body_rate_bps;
+}
+
+static bool stands_still(const struct h2_stream *s, uint64_t since_ms, uint64_t now)
+{
+    uint32_t limit = client_limits(s->conn->client)->stall_timeout_ms;
+    return limit && now - since_ms >= limit;
 }
 
 static bool request_stalls(const struct h2_stream *s, uint64_t now)
 {
-    const struct config_limits *limits = client_limits(s->conn->client);
-    uint64_t elapsed = now - s->began_ms;
-    if (!request_waits(s))
-        return false;
-    if (limits->stall_timeout_ms && now - s->came_ms >= limits->stall_timeout_ms)
-        return true;
-    return limits->min_body_rate_bps && elapsed > BODY_GRACE_MS &&
-           s->ex->body_received * 1000 / elapsed < limits->min_body_rate_bps;
+    bool waits = !s->ended && s->ex->up && !s->ex->body_paused && !s->answer_ended;
+    return waits &&
+           (stands_still(s, s->came_ms, now) || is_too_slow(s, s->ex->body_received, now - s->began_ms));
 }
 
+/* A stream whose own window is shut answers for itself; otherwise it may be waiting for its turn. While the
+ * socket takes nothing the limits of the connection apply: see client_transfer_too_slow. */
 static bool answer_stalls(const struct h2_stream *s, uint64_t now)
 {
-    const struct config_limits *limits = client_limits(s->conn->client);
-    uint64_t elapsed = now - s->wait_began_ms;
-    if (s->out.bytes == 0)
+    const struct h2_conn *h = s->conn;
+    if (s->out.bytes == 0 || h->client->transfer_waits)
         return false;
-    if (limits->stall_timeout_ms && now - s->left_ms >= limits->stall_timeout_ms)
-        return true;
-    return limits->min_body_rate_bps && elapsed > BODY_GRACE_MS &&
-           s->left_since * 1000 / elapsed < limits->min_body_rate_bps;
+    bool is_shut = nghttp2_session_get_stream_remote_window_size(h->session, s->id) <= 0;
+    uint64_t since = is_shut || h->left_ms < s->left_ms ? s->left_ms : h->left_ms;
+    return stands_still(s, since, now) || is_too_slow(s, s->left_since, now - s->wait_began_ms);
 }
 
 static bool tunnel_is_idle(const struct h2_stream *s, uint64_t now)

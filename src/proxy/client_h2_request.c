@@ -6,21 +6,22 @@
 #include "proxy/websocket.h"
 
 enum {
-    FIELD_OVERHEAD = 32,         /* RFC 9113 6.5.2: how a field counts for limits */
+    FIELD_OVERHEAD = 32,              /* RFC 9113 6.5.2: how a field counts for limits */
     HELD_BYTES_PER_STREAM = 5 * 1024, /* a full table (4 kB) and what is commonly sent beside it */
     DECODED_TIMES_MAX = 4, /* a head that unpacks to so many times its limit is a bomb, not an accident */
     FIRST_FIELDS = 16,
 };
 
-/* Header compression lets one byte stand for kilobytes. Regular use does not go beyond one full table of it for each
- * stream; what is held more than that may not grow faster than two bytes for each byte received. A field is held
- * twice: here, and in the head for the upstream. */
+/* Header compression lets one byte stand for kilobytes. Regular use does not go beyond one full table of it
+ * for each stream; what is held more than that may not grow faster than two bytes for each byte received. A
+ * field is held twice: here, and in the head for the upstream. */
 static bool charge(struct h2_stream *s, size_t bytes)
 {
     struct h2_conn *h = s->conn;
     s->header_bytes += bytes;
     h->header_bytes_held += bytes;
-    return h->header_bytes_held <= HELD_BYTES_PER_STREAM * (uint64_t)client_limits(h->client)->h2_streams + h->bytes_in;
+    return h->header_bytes_held <=
+           HELD_BYTES_PER_STREAM * (uint64_t)client_limits(h->client)->h2_streams + h->bytes_in;
 }
 
 static bool add_field(struct arena *arena, struct http_field **fields, unsigned *count, unsigned *room,

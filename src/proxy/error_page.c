@@ -59,7 +59,7 @@ static const struct config_error_page *own_page(const struct exchange *ex, uint1
 }
 
 struct page_values {
-    struct str status, reason, text, reference, cluster, contact;
+    struct str status, reason, text, dutch, reference, cluster, contact;
 };
 
 /* Replaces $name by its value. Values are the gate's own and need no escaping but for what stands in the
@@ -90,9 +90,10 @@ static struct str fill_template(struct arena *arena, struct str html, const stru
 {
     const struct {
         struct str name, value;
-    } names[] = {{STR("$status"), v->status},   {STR("$reason"), v->reason},
-                 {STR("$text"), v->text},       {STR("$reference"), v->reference},
-                 {STR("$cluster"), v->cluster}, {STR("$contact"), v->contact}};
+    } names[] = {{STR("$status"), v->status},       {STR("$reason"), v->reason},
+                 {STR("$text"), v->text},           {STR("$dutch"), v->dutch},
+                 {STR("$reference"), v->reference}, {STR("$cluster"), v->cluster},
+                 {STR("$contact"), v->contact}};
     size_t cap = html.n + 8 * (v->cluster.n + v->contact.n) + 8 * TEMPLATE_GROWTH;
     struct buf b = buf_over(arena_bytes(arena, cap), cap);
     if (!b.p)
@@ -142,17 +143,6 @@ static void sentences(uint16_t status, enum http_refusal why, struct str *ret_en
                                  : STR("Het verzoek kon niet worden aangenomen.");
 }
 
-static struct str make_html(struct exchange *ex, const struct page_values *v, struct str dutch)
-{
-    struct str html = STR(standard_html), before = html, after = html;
-    ptrdiff_t at = str_find(html, STR("$dutch"));
-    before = str_take(html, (size_t)at);
-    after = str_skip(html, (size_t)at + 6);
-    struct str whole =
-        arena_printf(ex->arena, "%.*s%.*s%.*s", STR_ARG(before), STR_ARG(dutch), STR_ARG(after));
-    return fill_template(ex->arena, whole, v);
-}
-
 static struct str make_json(struct exchange *ex, const struct page_values *v)
 {
     return arena_printf(ex->arena,
@@ -189,16 +179,15 @@ void error_page_make(struct exchange *ex, uint16_t status, enum http_refusal why
     enum error_format format = error_page_format(accept ? accept->value : STR_NONE);
     const struct config_error_page *own = format == ERROR_HTML ? own_page(ex, status) : NULL;
     struct page_values v = {.reason = http_reason(status)};
-    struct str dutch;
     *ret = (struct error_page){0};
     v.status = arena_printf(ex->arena, "%u", status);
     v.reference = arena_printf(ex->arena, "%016llx%016llx", (unsigned long long)ex->id[0],
                                (unsigned long long)ex->id[1]);
     v.cluster = ex->cluster ? ex->cluster->name : STR_NONE;
     v.contact = ex->cluster ? ex->cluster->contact : STR_NONE;
-    sentences(status, why, &v.text, &dutch);
+    sentences(status, why, &v.text, &v.dutch);
     ret->body = own                    ? fill_template(ex->arena, own->html, &v)
-                : format == ERROR_HTML ? make_html(ex, &v, dutch)
+                : format == ERROR_HTML ? fill_template(ex->arena, STR(standard_html), &v)
                 : format == ERROR_JSON ? make_json(ex, &v)
                                        : make_fhir(ex, status, &v);
     add_field(ret, STR("Content-Type"), types[format]);

@@ -21,6 +21,7 @@ struct h2_conn {
     uint64_t minute_began_ms; /* of the counts below */
     uint64_t bytes_sent;      /* bodies of answers */
     uint32_t resets, controls, window_updates;
+    uint64_t left_ms;       /* when something of any answer last left */
     uint64_t idle_since_ms; /* when the last stream ended */
     bool ticking; /* the client's timer looks at streams; otherwise it waits for the end of idleness */
     bool shutdown_noticed, goaway_sent, flooded;

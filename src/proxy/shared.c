@@ -237,7 +237,7 @@ void shared_endpoint_set_address(struct shared_endpoint *e, const struct addr *a
 bool shared_endpoint_address(const struct shared_endpoint *e, struct addr *ret)
 {
     enum { TRIES = 64 };
-    uint64_t words[3];
+    uint64_t words[3] = {0};
     for (unsigned try = 0; try < TRIES; try++) {
         uint32_t before = atomic_load_explicit(&e->address_sequence, memory_order_acquire);
         if (before == 0)

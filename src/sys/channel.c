@@ -5,6 +5,7 @@
  * 2. A descriptor that arrives is either handed to `message` or closed here, whatever the packet was.
  * 3. After `closed` was called nothing of the channel is touched any more. */
 #include "sys/channel.h"
+#include "base/unconst.h"
 
 #include "base/must.h"
 
@@ -74,7 +75,7 @@ static int send_now(int socket, struct str bytes, int fd)
         struct cmsghdr header;
         char space[CMSG_SPACE(sizeof(int))];
     } control = {.space = {0}};
-    struct iovec vector = {.iov_base = (void *)(uintptr_t)bytes.p, .iov_len = bytes.n};
+    struct iovec vector = {.iov_base = unconst(bytes.p), .iov_len = bytes.n};
     struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
     if (fd >= 0) {
         control.header.cmsg_level = SOL_SOCKET;

@@ -1,5 +1,6 @@
 /* sys/shm.c - memfd_create(2) and its seals (fcntl(2), "File Sealing"). */
 #include "sys/shm.h"
+#include "base/unconst.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -95,5 +96,5 @@ bool shm_map_sealed(int fd, size_t limit_bytes, struct str *ret_bytes)
 void shm_unmap_sealed(struct str bytes)
 {
     if (bytes.n)
-        munmap((void *)(uintptr_t)bytes.p, bytes.n);
+        munmap(unconst(bytes.p), bytes.n);
 }

@@ -1,9 +1,9 @@
 /* tls/certificate.c - reading and judging certificates. No clock: the moment is an argument. */
 #include "tls/certificate.h"
 
+#include "base/unconst.h"
 #include "tls/ocsp.h"
 #include "tls/provider.h"
-#include "tls/unconst.h"
 
 #include <openssl/err.h>
 #include <openssl/pem.h>

@@ -7,11 +7,11 @@
  */
 #include "tls/conn.h"
 
+#include "base/unconst.h"
 #include "tls/failure.h"
 #include "tls/provider.h"
 #include "tls/record.h"
 #include "tls/setup.h"
-#include "tls/unconst.h"
 
 #include "base/must.h"
 

@@ -4,9 +4,9 @@
  * choice TLS 1.2 with ECDHE and AEAD. No renegotiation, no compression, no 0-RTT. */
 #include "tls/setup.h"
 
+#include "base/unconst.h"
 #include "tls/provider.h"
 #include "tls/tickets.h"
-#include "tls/unconst.h"
 
 #include <openssl/async.h>
 #include <openssl/err.h>

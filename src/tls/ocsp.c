@@ -1,7 +1,7 @@
 /* tls/ocsp.c - is this OCSP answer one to staple, and how long? */
 #include "tls/ocsp.h"
 
-#include "tls/unconst.h"
+#include "base/unconst.h"
 
 #include <openssl/ocsp.h>
 

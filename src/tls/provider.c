@@ -6,8 +6,8 @@
  * 3. A request on a fibre's stack is forgotten before the fibre goes on. */
 #include "tls/provider.h"
 
+#include "base/unconst.h"
 #include "tls/schemes.h"
-#include "tls/unconst.h"
 
 #include <openssl/async.h>
 #include <openssl/core_dispatch.h>

@@ -169,7 +169,8 @@ static int list(void)
 {
     for (unsigned i = 0; i < attack_count; i++) {
         const struct attack *a = &attacks[i];
-        printf("%s %u %u %u %u %u %d\n", a->name, a->profiles, a->walls, a->also, a->dialer_lacks, a->needs, a->absent);
+        printf("%s %u %u %u %u %u %d\n", a->name, a->profiles, a->walls, a->also, a->dialer_lacks, a->needs,
+               a->absent);
     }
     for (unsigned i = 0; i < WALL_COUNT; i++)
         printf("wall %.*s %u\n", STR_ARG(sandbox_wall_name((enum sandbox_wall)(1U << i))), 1U << i);

@@ -1,17 +1,19 @@
 /* tests/breach/live.c - the attacker inside a role of a running gate. Part of breach builds only.
  *
- * A test passes the master one end of a SOCK_SEQPACKET pair for each role it wants to command (--breach=ROLE:SLOT:FD);
- * the role's process finds it where "breach=FD" says. One packet is one command or one answer:
+ * A test passes the master one end of a SOCK_SEQPACKET pair for each role it wants to command
+ * (--breach=ROLE:SLOT:FD); the role's process finds it where "breach=FD" says. One packet is one command or
+ * one answer:
  *
- *   (start)                             up PID ADDRESS          the address of the secret other processes may look for
- *   attack NAME KEY=VALUE...            attack NAME OUTCOME     0: it succeeded, else the errno it was refused with
- *   holds listener=PORT app=PORT        holds LISTENER CLIENT UPSTREAM    descriptors, -1: none
- *   scan HEX                            scan FOUND BYTES        in all that is writable; HEX is disguised, see DISGUISE
- *   say ROLE HEX [fd]                   (nothing)               a message of these bytes to that role, and a descriptor
- *   (a role answers a worker, from then on)                 heard ROLE HEX
+ *   (start)                             up PID ADDRESS          the address of the secret other processes may
+ * look for attack NAME KEY=VALUE...            attack NAME OUTCOME     0: it succeeded, else the errno it was
+ * refused with holds listener=PORT app=PORT        holds LISTENER CLIENT UPSTREAM    descriptors, -1: none
+ *   scan HEX                            scan FOUND BYTES        in all that is writable; HEX is disguised,
+ * see DISGUISE say ROLE HEX [fd]                   (nothing)               a message of these bytes to that
+ * role, and a descriptor (a role answers a worker, from then on)                 heard ROLE HEX
  *
- * A role that an attack turned into another program has this socket as standard output, and shouts into it; one that
- * was killed is replaced, and its successor says "up". What is opened beforehand is a present to the attacker. */
+ * A role that an attack turned into another program has this socket as standard output, and shouts into it;
+ * one that was killed is replaced, and its successor says "up". What is opened beforehand is a present to the
+ * attacker. */
 #include "attacks.h"
 
 #include "base/buf.h"
@@ -108,7 +110,9 @@ static uint16_t port_of(int fd, int (*name)(int, struct sockaddr *restrict, sock
 {
     struct sockaddr_in address = {0};
     socklen_t n = sizeof address;
-    return name(fd, (struct sockaddr *)&address, &n) == 0 && address.sin_family == AF_INET ? ntohs(address.sin_port) : 0;
+    return name(fd, (struct sockaddr *)&address, &n) == 0 && address.sin_family == AF_INET
+               ? ntohs(address.sin_port)
+               : 0;
 }
 
 /* The signer may not even ask: it has no connections. */
@@ -187,7 +191,8 @@ static struct str read_maps(void)
 {
     size_t n = 0;
     ssize_t more;
-    while (n < sizeof maps_text && (more = pread(attacker.maps, maps_text + n, sizeof maps_text - n, (off_t)n)) > 0)
+    while (n < sizeof maps_text &&
+           (more = pread(attacker.maps, maps_text + n, sizeof maps_text - n, (off_t)n)) > 0)
         n += (size_t)more;
     return (struct str){maps_text, n};
 }
@@ -215,7 +220,8 @@ static void scan(struct str hex)
     while (maps.n) { /* START-END PERMISSIONS ... */
         struct str line = str_cut(&maps, '\n'), range = str_cut(&line, ' ');
         uintptr_t start, end;
-        if (!str_starts(line, STR("rw")) || !hex_number(str_cut(&range, '-'), &start) || !hex_number(range, &end))
+        if (!str_starts(line, STR("rw")) || !hex_number(str_cut(&range, '-'), &start) ||
+            !hex_number(range, &end))
             continue;
         found += count_in((const unsigned char *)start, (const unsigned char *)end, buf_text(&needle));
         looked_at += end - start;

@@ -74,12 +74,12 @@ class Actor:
     def __init__(self, role, slot=0):
         self.role, self.slot, self.pid, self.secret = role, slot, 0, 0
         self.ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.ours.settimeout(harness.WITHIN_S)
 
     def __str__(self):
         return f"{self.role} {self.slot}"
 
-    def hear(self, within_s=harness.WITHIN_S):
-        self.ours.settimeout(within_s)
+    def hear(self):
         try:
             words = self.ours.recv(65536).decode().split()
         except socket.timeout:

@@ -150,7 +150,8 @@ static bool connection_prepare(struct scene *s)
         getsockname(s->world.listener, (struct sockaddr *)&here, &len) < 0 ||
         connect(s->far_end, (struct sockaddr *)&here, len) < 0)
         return false;
-    struct pollfd wait = {s->world.listener, POLLIN, 0}; /* the handshake's last packet may still be under way */
+    struct pollfd wait = {s->world.listener, POLLIN,
+                          0}; /* the handshake's last packet may still be under way */
     if (poll(&wait, 1, PATIENCE_MS) != 1)
         return false;
     s->world.connection = accept4(s->world.listener, NULL, NULL, SOCK_CLOEXEC);

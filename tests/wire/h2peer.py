@@ -5,7 +5,6 @@
 
 Frames are those of hyperframe, fields are packed by hpack; nothing here checks what a test wants to send. What comes
 back is read strictly. Nothing waits without a bound."""
-import socket
 import ssl
 import struct
 import time
@@ -294,12 +293,6 @@ class Peer:
 
 def _bytes(text):
     return text if isinstance(text, bytes) else text.encode("latin-1")
-
-
-def small_window(stream):
-    """A socket that takes little in before the gate has to wait."""
-    stream.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    return stream
 
 
 def config(app_port, certificates, limits=None, **more):

@@ -5,7 +5,7 @@
 
 #include "tls/conn.h"
 #include "tls/signer.h"
-#include "tls/unconst.h"
+#include "base/unconst.h"
 
 #include <openssl/ssl.h>
 
