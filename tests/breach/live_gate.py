@@ -120,7 +120,7 @@ class Scene:
         self.file, self.new, self.setuid = (self.folder / name for name in ("file", "new", "setuid"))
         shutil.copy(HELPER, self.setuid)
         self.setuid.chmod(0o4755)
-        self.abstract = f"polder-live-{os.getpid()}"
+        self.abstract = self.folder.name
         self.tcp, self.udp = harness.free_port(), harness.free_port()
         self.services = [self._open(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", self.tcp)),
                          self._open(socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", self.udp)),

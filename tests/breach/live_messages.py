@@ -59,7 +59,7 @@ def secrets(scene):
 def scan(actor, secret):
     """How often it lies in what the role may write to."""
     words = actor.ask("scan " + disguised(secret))
-    assert words[0] == "scan" and int(words[2]) > 1 << 20, words
+    assert words[0] == "scan" and int(words[2]) > 1 << 18, words
     return int(words[1])
 
 
