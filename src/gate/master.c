@@ -347,6 +347,7 @@ static int run(struct master *m, struct loaded_config *first)
                    "(`polder status` lists it)");
     if (!make_parts(m, first->config) || !open_everything(m, first, why, sizeof why)) {
         master_say("cannot start: %s", why);
+        loaded_config_free(first);
         return 1;
     }
     listening_take_logs(m, first);

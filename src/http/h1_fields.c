@@ -59,6 +59,7 @@ static enum http_refusal note_connection(struct h1_framing *f, struct str value)
         case FIELD_OTHER:
         case FIELD_TE:
         case FIELD_TRAILER:
+        case FIELD_VIA: /* the client's goes; the gate's own is written all the same */
         case FIELD_PROXY_CONNECTION:
         case FIELD_HTTP2_SETTINGS:
             break;

@@ -20,6 +20,7 @@
 enum {
     LINGER_MS = 2000,
     LINGER_BYTES_PER_TURN = 256 * 1024,
+    LINGER_BYTES = 4 << 20,
     TRANSFER_CHECK_MS = 1000,
     TRANSFER_GRACE_MS = 6000
 };
@@ -203,22 +204,25 @@ void client_linger(struct client *c)
         client_fail(c);
         return;
     }
+    c->moved = 0;
     client_set_timeout(c, LINGER_MS);
     loop_defer(c->proxy->loop, &c->again);
 }
 
 static void linger_ready(struct client *c)
 {
-    size_t dropped = 0;
-    while (dropped < LINGER_BYTES_PER_TURN) {
+    for (size_t dropped = 0; dropped < LINGER_BYTES_PER_TURN;) {
         ssize_t n = transport_read(&c->t, &c->proxy->io, c->proxy->io.rx, TRANSPORT_RX_BYTES);
         if (n == -EAGAIN)
             return;
-        if (n <= 0)
-            break;
+        c->moved += n > 0 ? (uint64_t)n : 0;
+        if (n <= 0 || c->moved > LINGER_BYTES) {
+            client_close(c); /* it is done, or it pours on: enough */
+            return;
+        }
         dropped += (size_t)n;
     }
-    client_close(c); /* it is done, or it pours: enough */
+    loop_defer(c->proxy->loop, &c->again);
 }
 
 bool client_flush(struct client *c)

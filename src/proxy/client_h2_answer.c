@@ -1,7 +1,7 @@
 /* proxy/client_h2_answer.c - what the exchange calls to answer on an HTTP/2 stream. Nothing is sent here:
  * frames are submitted, and leave together at the end of the turn. */
-#include "proxy/h2.h"
 #include "base/unconst.h"
+#include "proxy/h2.h"
 
 #include "proxy/forward.h"
 #include "proxy/websocket.h"

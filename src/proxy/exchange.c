@@ -112,7 +112,6 @@ static void write_event(struct exchange *ex)
     e->flags |= connection_flags(ex, &e->tls_version);
     e->flags |= ex->by_gate ? ACCESS_BY_GATE : 0;
     e->flags |= ex->tunnel ? ACCESS_TUNNEL : 0;
-    e->flags |= ex->state != EXCHANGE_DONE ? ACCESS_CLIENT_ABORT : 0;
     e->retries = ex->retries;
     e->client = ex->client->peer;
     if (!ex->pool)
@@ -410,7 +409,7 @@ void exchange_request_body(struct exchange *ex, struct str bytes)
     struct buf b = buf_over(size, sizeof size);
     bool ok = true;
     ex->body_received += bytes.n;
-    if (ex->body_received > ex->body_limit && ex->state == EXCHANGE_FORWARD) {
+    if (ex->body_received > ex->body_limit && ex->up) {
         exchange_refuse(ex, REFUSAL_BODY_TOO_LARGE);
         return;
     }
@@ -464,8 +463,9 @@ void exchange_request_end(struct exchange *ex, const struct http_field *trailers
 
 void exchange_abort(struct exchange *ex)
 {
-    if (ex->state != EXCHANGE_DONE && ex->state != EXCHANGE_READ) {
+    if (ex->state == EXCHANGE_FORWARD || ex->state == EXCHANGE_ANSWER) {
         ex->state = EXCHANGE_BROKEN;
+        ex->event.flags |= ACCESS_CLIENT_ABORT;
         COUNT(ex->proxy, client_aborts_total);
     }
     if (ex->up)

@@ -128,9 +128,12 @@ static void test_signals_are_at_their_defaults(void **state)
     signal(SIGPIPE, SIG_IGN);
     sigprocmask(SIG_BLOCK, &set, NULL);
     assert_shell_says(
-        "while read -r name value; do case $name in SigBlk:|SigIgn:) echo $value >&3;; esac; done"
+        /* 32 and 33 are the C library's own: make leaves them ignored, and sigaction() refuses to touch them.
+         */
+        "while read -r name value; do case $name in SigBlk:|SigIgn:) echo $((0x$value & ~0x180000000)) >&3;; "
+        "esac; done"
         " </proc/$$/status",
-        no_env, "0000000000000000\n0000000000000000\n");
+        no_env, "0\n0\n");
     sigset_t now;
     sigprocmask(SIG_UNBLOCK, &set, &now);
     assert_true(sigismember(&now, SIGUSR1)); /* ours is as it was */

@@ -3,9 +3,9 @@
 #ifndef POLDER_TESTS_TLS_KIT_H
 #define POLDER_TESTS_TLS_KIT_H
 
+#include "base/unconst.h"
 #include "tls/conn.h"
 #include "tls/signer.h"
-#include "base/unconst.h"
 
 #include <openssl/ssl.h>
 
