@@ -52,10 +52,11 @@ static uint64_t drain_rings(struct observer *o)
     for (unsigned slot = 0; slot < o->shared.worker_count; slot++) {
         uint64_t waiting = shared_events_waiting(&o->shared, slot);
         fullest = waiting > fullest ? waiting : fullest;
+        if (o->access_log.fd < 0)
+            shared_events_skip(&o->shared, slot);
         while (waiting-- > 0 && log_out_has_room(&o->access_log) &&
                shared_event_take(&o->shared, slot, &event))
-            if (o->access_log.fd >= 0)
-                log_access(o, &event);
+            log_access(o, &event);
     }
     log_out_flush(&o->access_log);
     return fullest;

@@ -275,6 +275,12 @@ uint64_t shared_events_waiting(const struct shared *s, unsigned slot)
     return written - load(&s->reader->events_read[slot]);
 }
 
+void shared_events_skip(const struct shared *s, unsigned slot)
+{
+    uint64_t written = atomic_load_explicit(&shared_worker(s, slot)->events_written, memory_order_acquire);
+    atomic_store_explicit(&s->reader->events_read[slot], written, memory_order_release);
+}
+
 bool shared_event_take(const struct shared *s, unsigned slot, struct access_event *ret)
 {
     struct shared_worker *w = shared_worker(s, slot);

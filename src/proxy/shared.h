@@ -281,6 +281,7 @@ static inline void shared_event_push(const struct shared *s, unsigned slot, cons
 /* Copies the oldest unread event out, its lengths within bounds whatever stood there. False: none. A count
  * that cannot be (a worker gone wild) is skipped over. */
 [[nodiscard]] bool shared_event_take(const struct shared *, unsigned slot, struct access_event *ret);
+void shared_events_skip(const struct shared *, unsigned slot); /* nobody wants those that wait */
 uint64_t shared_events_waiting(const struct shared *, unsigned slot);
 
 /* ---- connections per address, over all workers: two rows of counts, the smaller one is the estimate, never
