@@ -9,7 +9,7 @@
 #include "base/must.h"
 
 enum {
-    ANSWER_FIELDS_MAX = 288,   /* of an answer, of a route's edits, and our own */
+    FIELDS_ADDED = 8,          /* :status, content-length, date, HSTS, request id, cookie, and two to spare */
     ANSWERS_HIGH = 512 * 1024, /* together above it, a stream gets no more than one read at a time */
 };
 
@@ -26,7 +26,8 @@ static uint8_t *bytes_of(struct str s)
 }
 
 /* Names in lower case (RFC 9113 8.2.1). Copies live in the exchange's arena until the stream is closed, so
- * nghttp2 need not copy them again. */
+ * nghttp2 need not copy them again. What is different in each answer, or secret, is kept out of the
+ * compression table (RFC 7541 7.1.3). */
 static void collect_field(void *self, struct str name, struct str value)
 {
     struct collected *c = self;
@@ -38,17 +39,31 @@ static void collect_field(void *self, struct str name, struct str value)
         return;
     for (size_t i = 0; i < name.n; i++)
         lower[i] = ascii_lower(name.p[i]);
+    bool is_unique = str_eq_nocase(name, STR("x-request-id")) || str_eq_nocase(name, STR("set-cookie"));
     c->nv[c->count++] = (nghttp2_nv){.name = (uint8_t *)lower,
                                      .namelen = name.n,
                                      .value = bytes_of(kept),
                                      .valuelen = kept.n,
-                                     .flags = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE};
+                                     .flags = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE |
+                                              (is_unique ? NGHTTP2_NV_FLAG_NO_INDEX : 0)};
+}
+
+/* Room for the answer's fields and what the gate adds: from the arena, for a fixed array would be wiped each
+ * time. */
+static struct collected collection(struct exchange *ex)
+{
+    size_t room = ex->resp.field_count + (ex->route ? ex->route->response_edit_count : 0) + FIELDS_ADDED;
+    struct collected c = {ex->arena, arena_alloc(ex->arena, room * sizeof(nghttp2_nv)), 0, room, ex->tunnel};
+    c.room = c.nv ? room : 0;
+    return c;
 }
 
 static void collect_status(struct collected *c, uint16_t status)
 {
-    struct str text = arena_printf(c->arena, "%03u", status);
-    collect_field(c, STR(":status"), text);
+    char text[8];
+    struct buf b = buf_over(text, sizeof text);
+    buf_u64(&b, status);
+    collect_field(c, STR(":status"), buf_text(&b));
 }
 
 void h2_reset(struct h2_stream *s, uint32_t code)
@@ -92,16 +107,18 @@ static bool upgrade_is_good(const struct h2_stream *s)
 
 static void collect_length(struct collected *c, const struct exchange *ex)
 {
-    if (ex->resp.body == BODY_LENGTH)
-        collect_field(c, STR("content-length"),
-                      arena_printf(c->arena, "%llu", (unsigned long long)ex->resp.content_length));
+    char text[24];
+    struct buf b = buf_over(text, sizeof text);
+    if (ex->resp.body != BODY_LENGTH)
+        return;
+    buf_u64(&b, ex->resp.content_length);
+    collect_field(c, STR("content-length"), buf_text(&b));
 }
 
 static void side_head(struct exchange *ex)
 {
     struct h2_stream *s = ex->stream;
-    nghttp2_nv nv[ANSWER_FIELDS_MAX];
-    struct collected c = {ex->arena, nv, 0, ANSWER_FIELDS_MAX, ex->tunnel};
+    struct collected c = collection(ex);
     bool bodyless = !ex->tunnel && (ex->resp.body == BODY_NONE || ex->req.method == METHOD_HEAD ||
                                     (ex->resp.body == BODY_LENGTH && ex->resp.content_length == 0));
     nghttp2_data_provider provider = {.source.ptr = s, .read_callback = provide_data};
@@ -115,19 +132,18 @@ static void side_head(struct exchange *ex)
     forward_response_fields(ex, collect_field, &c);
     collect_length(&c, ex);
     if (arena_overflowed(ex->arena) ||
-        nghttp2_submit_response(s->conn->session, s->id, nv, c.count, bodyless ? NULL : &provider) != 0)
+        nghttp2_submit_response(s->conn->session, s->id, c.nv, c.count, bodyless ? NULL : &provider) != 0)
         h2_reset(s, NGHTTP2_INTERNAL_ERROR);
 }
 
 static void side_interim(struct exchange *ex)
 {
     struct h2_stream *s = ex->stream;
-    nghttp2_nv nv[ANSWER_FIELDS_MAX];
-    struct collected c = {ex->arena, nv, 0, ANSWER_FIELDS_MAX, false};
+    struct collected c = collection(ex);
     collect_status(&c, ex->resp.status);
     forward_response_fields(ex, collect_field, &c);
     if (!arena_overflowed(ex->arena))
-        nghttp2_submit_headers(s->conn->session, NGHTTP2_FLAG_NONE, s->id, NULL, nv, c.count, NULL);
+        nghttp2_submit_headers(s->conn->session, NGHTTP2_FLAG_NONE, s->id, NULL, c.nv, c.count, NULL);
     h2_schedule(s->conn);
 }
 

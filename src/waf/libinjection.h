@@ -1,5 +1,5 @@
-/* waf/libinjection.h - what we call of libinjection 3.9 (Debian: inside libmodsecurity.a, which brings no header
- * for it). Inside src/waf only. */
+/* waf/libinjection.h - what we call of libinjection 3.9 (Debian: inside libmodsecurity.a, which brings no
+ * header for it). Inside src/waf only. */
 #ifndef POLDER_WAF_LIBINJECTION_H
 #define POLDER_WAF_LIBINJECTION_H
 

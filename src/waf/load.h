@@ -1,7 +1,7 @@
 /* waf/load.h - the parts of the SecLang compiler to each other. Inside src/waf only.
  *
- * Every text that is parsed knows for each of its bytes where in the file it stood: a problem can be reported to
- * the column even behind quotes, escapes and continued lines. */
+ * Every text that is parsed knows for each of its bytes where in the file it stood: a problem can be reported
+ * to the column even behind quotes, escapes and continued lines. */
 #ifndef POLDER_WAF_LOAD_H
 #define POLDER_WAF_LOAD_H
 
@@ -27,7 +27,9 @@ struct rule_defaults {
 };
 
 struct loader {
-    struct waf_rules *rules;
+    struct waf_rules *rules; /* const once an overlay is loaded */
+    struct arena *arena;     /* what is made lives here */
+    struct regexes *regexes;
     const struct waf_files *files;
     struct waf_problems *problems;
     struct arena *scratch; /* one directive's */
@@ -37,7 +39,7 @@ struct loader {
     struct rule *chain; /* the last rule of a chain that wants another */
     struct rule *chain_head;
     struct rule_defaults defaults[PHASES + 1];
-    struct waf_overlay *overlay; /* not NULL: the text is an overlay's exclusions */
+    struct waf_overlay *overlay;         /* not NULL: the text is an overlay's exclusions */
     struct target_exclusion *exclusions; /* that the overlay collects */
     size_t exclusion_cap;
 };
@@ -47,7 +49,8 @@ struct loader {
 bool load_no_memory(struct loader *);
 bool load_text(struct loader *, const struct source *);
 
-/* A directive's words, starting with its name. Returns where the next line begins. False in *ret_fine: reported. */
+/* A directive's words, starting with its name. Returns where the next line begins. False in *ret_fine:
+ * reported. */
 size_t lex_directive(struct loader *, size_t at, struct token *tokens, size_t *ret_count, bool *ret_fine);
 struct token token_skip(struct token, size_t n);
 struct token token_take(struct token, size_t n);
@@ -62,12 +65,18 @@ bool load_ctl(struct loader *, struct token, struct step *ret);
 bool load_selection(struct loader *, struct token, enum rule_choice, struct rule_selection *ret);
 bool load_regex(struct loader *, struct token, enum rx_kind, struct rx **ret);
 bool load_finish(struct loader *); /* resolve what needs all rules to be known */
+/* Directives that take away or add; update: BY_... and the new targets. */
+bool load_remove(struct loader *, struct token, enum rule_choice);
+bool load_update(struct loader *, struct token which, struct token targets, enum rule_choice);
+bool load_unicode_map(struct loader *, struct token file, struct token page);
+bool load_add_item(struct loader *, struct rule *);
 
 /* One list action cut from "name:value,name:'value'"; false and *ret_fine: the end. */
 struct list_item {
     struct token name, value;
     bool has_value;
 };
-bool lex_list_item(struct loader *, struct token *rest, const char *separators, struct list_item *ret, bool *ret_fine);
+bool lex_list_item(struct loader *, struct token *rest, const char *separators, struct list_item *ret,
+                   bool *ret_fine);
 
 #endif

@@ -1,8 +1,8 @@
 #include "waf/operator.h"
 
-#include "json/utf8.h"
 #include "waf/libinjection.h"
 #include "waf/text.h"
+#include "json/utf8.h"
 
 static const struct {
     struct str name;
@@ -46,8 +46,7 @@ static bool run_rx(const struct operator_compiled *compiled, struct rx_room *roo
     struct rx_problem problem;
     struct rx *made = compiled->rx ? NULL : rx_new(argument, RX_OPERATOR, &problem);
     const struct rx *rx = compiled->rx ? compiled->rx : made;
-    enum rx_result result =
-        rx ? rx_match(rx, room, value, ret->captures, &ret->capture_count) : RX_LIMIT;
+    enum rx_result result = rx ? rx_match(rx, room, value, ret->captures, &ret->capture_count) : RX_LIMIT;
     rx_free(made);
     ret->hit_limit = result == RX_LIMIT;
     return result == RX_HIT;

@@ -1,4 +1,5 @@
-/* waf/operator.h - SecLang operators: does a value satisfy a condition? Pure; by ModSecurity 2.9's reading. */
+/* waf/operator.h - SecLang operators: does a value satisfy a condition? Pure; by ModSecurity 2.9's reading.
+ */
 #ifndef POLDER_WAF_OPERATOR_H
 #define POLDER_WAF_OPERATOR_H
 

@@ -7,9 +7,10 @@
 
 struct pm;
 
-struct pm *pm_new(struct arena *, size_t words, size_t bytes); /* room for that many words of so many bytes in all */
-void pm_add(struct pm *, struct str word);                      /* borrowed */
-bool pm_build(struct pm *, struct arena *scratch);              /* after the last word; false: no memory */
+struct pm *pm_new(struct arena *, size_t words,
+                  size_t bytes);                   /* room for that many words of so many bytes in all */
+void pm_add(struct pm *, struct str word);         /* borrowed */
+bool pm_build(struct pm *, struct arena *scratch); /* after the last word; false: no memory */
 
 /* The word that ends first; of several that end there the longest. False: none. */
 bool pm_find(const struct pm *, struct str text, struct str *ret_word);

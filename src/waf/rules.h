@@ -87,7 +87,13 @@ enum ctl {
     CTL_COUNT
 };
 
-enum body_processor { PROCESSOR_NONE, PROCESSOR_URLENCODED, PROCESSOR_MULTIPART, PROCESSOR_JSON, PROCESSOR_XML };
+enum body_processor {
+    PROCESSOR_NONE,
+    PROCESSOR_URLENCODED,
+    PROCESSOR_MULTIPART,
+    PROCESSOR_JSON,
+    PROCESSOR_XML
+};
 
 /* What a rule does beyond deciding, in the order written. */
 enum step_kind { STEP_SET, STEP_ADD, STEP_UNSET, STEP_EXPIRE, STEP_OPEN_COLLECTION, STEP_CTL };
@@ -102,8 +108,16 @@ struct step {
     struct target_exclusion exclusion; /* of ctl:ruleRemove...: its rules are known once all are loaded */
 };
 
-enum decision { DECIDE_UNSET, DECIDE_PASS, DECIDE_BLOCK, DECIDE_DENY, DECIDE_DROP, DECIDE_ALLOW, DECIDE_ALLOW_PHASE,
-                DECIDE_ALLOW_REQUEST };
+enum decision {
+    DECIDE_UNSET,
+    DECIDE_PASS,
+    DECIDE_BLOCK,
+    DECIDE_DENY,
+    DECIDE_DROP,
+    DECIDE_ALLOW,
+    DECIDE_ALLOW_PHASE,
+    DECIDE_ALLOW_REQUEST
+};
 
 struct transformations {
     const uint8_t *items;
@@ -117,7 +131,7 @@ struct rule {
     bool is_marker, has_capture, has_multi_match, is_logged, is_audited, is_unconditional;
     enum decision decision;
     unsigned status;
-    struct str marker; /* its own name, or where skipAfter leads */
+    struct str marker;    /* its own name, or where skipAfter leads */
     struct rule *skip_to; /* the marker */
     struct targets targets, excluded;
     enum operator_kind op;
@@ -134,12 +148,19 @@ struct rule {
     struct rule *next; /* in the chain */
 };
 
+/* Regular expressions to be freed with what uses them. */
+struct regexes {
+    struct rx **items;
+    size_t count, cap;
+};
+
+void regexes_free(struct regexes *);
+
 struct waf_rules {
     struct arena *arena;
     struct rule **items; /* first rules of chains, and markers, in order */
     size_t count, cap;
-    struct rx **regexes; /* to be freed */
-    size_t regex_count, regex_cap;
+    struct regexes regexes;
     struct rx_room *room;
     struct unicode_map *unicode;
     enum waf_mode mode;
@@ -154,7 +175,7 @@ struct waf_rules {
 struct waf_overlay {
     const struct waf_rules *rules;
     struct arena *arena;
-    enum waf_mode mode;
+    struct regexes regexes;
     struct waf_overlay_options options;
     struct rule_set removed;
     const struct target_exclusion *exclusions;
@@ -166,6 +187,7 @@ bool rule_selected(const struct rule *, const struct rule_selection *, struct rx
 bool rule_set_init(struct rule_set *, const struct waf_rules *, struct arena *);
 void rule_set_select(struct rule_set *, const struct waf_rules *, const struct rule_selection *);
 
-bool target_names(const struct target *, struct str name, struct rx_room *); /* does its selector take that name */
+bool target_names(const struct target *, struct str name,
+                  struct rx_room *); /* does its selector take that name */
 
 #endif

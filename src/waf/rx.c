@@ -89,8 +89,9 @@ enum rx_result rx_match(const struct rx *rx, struct rx_room *room, struct str su
     unsigned count = rc ? (unsigned)rc : RX_CAPTURES; /* 0: more groups than there is room for */
     for (unsigned i = 0; i < count; i++) {
         bool is_set = ends[2 * i] != PCRE2_UNSET && ends[2 * i] <= ends[2 * i + 1];
-        captures[i] = is_set ? (struct str){subject.n ? subject.p + ends[2 * i] : "", ends[2 * i + 1] - ends[2 * i]}
-                             : STR_NONE;
+        captures[i] =
+            is_set ? (struct str){subject.n ? subject.p + ends[2 * i] : "", ends[2 * i + 1] - ends[2 * i]}
+                   : STR_NONE;
     }
     *ret_count = count;
     return RX_HIT;

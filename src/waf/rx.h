@@ -29,7 +29,7 @@ struct rx_room *rx_room_new(uint32_t match_limit);
 void rx_room_free(struct rx_room *);
 
 /* captures may be NULL; unset groups are { NULL, 0 }. */
-enum rx_result rx_match(const struct rx *, struct rx_room *, struct str subject, struct str captures[RX_CAPTURES],
-                        unsigned *ret_count);
+enum rx_result rx_match(const struct rx *, struct rx_room *, struct str subject,
+                        struct str captures[RX_CAPTURES], unsigned *ret_count);
 
 #endif

@@ -43,7 +43,8 @@ static inline char hex_byte(const char *p)
 
 struct str text_trim(struct str s); /* without is_space() at both ends */
 bool text_starts_nocase(struct str s, struct str prefix);
-int64_t text_number(struct str s); /* as atoi(): leading space, sign, digits; saturates; 0 for anything else */
+int64_t text_number(
+    struct str s); /* as atoi(): leading space, sign, digits; saturates; 0 for anything else */
 struct str text_of_number(struct arena *, int64_t value);
 /* RFC 3986 2.1 with '+' as space, in place of nothing: what is not an encoding stays. Counts those. */
 struct str text_url_decode(struct str s, struct arena *, unsigned *invalid);
@@ -59,7 +60,7 @@ struct pairs {
 };
 
 bool pairs_add(struct pairs *, struct arena *, struct str name, struct str value); /* false: no memory */
-struct pair *pairs_find(const struct pairs *, struct str name);                    /* without case; NULL: none */
+struct pair *pairs_find(const struct pairs *, struct str name); /* without case; NULL: none */
 void pairs_remove(struct pairs *, struct str name);
 
 #endif

@@ -3,7 +3,9 @@
 
 #include "waf/text.h"
 
-enum { NO_BREAK_SPACE = 0xa0 }; /* of ISO 8859-1; ModSecurity takes it for white space in two transformations */
+enum {
+    NO_BREAK_SPACE = 0xa0
+}; /* of ISO 8859-1; ModSecurity takes it for white space in two transformations */
 
 typedef struct str transform_fn(struct str in, const struct unicode_map *, struct arena *);
 
@@ -21,7 +23,8 @@ bool transformation_find(struct str name, enum transformation *ret)
     static const struct {
         const char *name;
         enum transformation is;
-    } spellings[] = {{"normalisePath", TRANSFORM_normalize_path}, {"normalisePathWin", TRANSFORM_normalize_path_win}};
+    } spellings[] = {{"normalisePath", TRANSFORM_normalize_path},
+                     {"normalisePathWin", TRANSFORM_normalize_path_win}};
     for (size_t i = 0; i < sizeof spellings / sizeof *spellings; i++) {
         if (str_eq_nocase(name, str_of(spellings[i].name))) {
             *ret = spellings[i].is;
@@ -134,8 +137,8 @@ struct str transform_remove_comments_char(struct str in, const struct unicode_ma
     return buf_text(&out);
 }
 
-/* What a shell makes equal: quotes, backslashes and carets go, separators are one space and none stands before
- * a slash or a parenthesis, letters are small. */
+/* What a shell makes equal: quotes, backslashes and carets go, separators are one space and none stands
+ * before a slash or a parenthesis, letters are small. */
 struct str transform_cmd_line(struct str in, const struct unicode_map *, struct arena *arena)
 {
     struct buf out = room(arena, in.n);

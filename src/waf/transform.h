@@ -1,7 +1,8 @@
-/* waf/transform.h - SecLang transformations: pure functions from bytes to bytes, by ModSecurity 2.9's reading.
+/* waf/transform.h - SecLang transformations: pure functions from bytes to bytes, by ModSecurity 2.9's
+ * reading.
  *
- * A function returns its input when nothing changes, else text in the arena. Once the arena is full it returns
- * an empty text: the caller asks arena_overflowed() and refuses. */
+ * A function returns its input when nothing changes, else text in the arena. Once the arena is full it
+ * returns an empty text: the caller asks arena_overflowed() and refuses. */
 #ifndef POLDER_WAF_TRANSFORM_H
 #define POLDER_WAF_TRANSFORM_H
 

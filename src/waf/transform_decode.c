@@ -2,8 +2,8 @@
  * None of them is strict: what is no encoding is copied as it stands. */
 #include "waf/transform.h"
 
-#include "json/utf8.h"
 #include "waf/text.h"
+#include "json/utf8.h"
 
 static struct buf room(struct arena *arena, size_t n)
 {

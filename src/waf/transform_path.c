@@ -1,6 +1,6 @@
 /* normalizePath: empty segments and "." go, ".." takes the segment before it along. A path that begins with a
- * slash never climbs above it; one that does not keeps the ".." it cannot resolve. Whether a slash stands at the
- * end stays as it was. */
+ * slash never climbs above it; one that does not keeps the ".." it cannot resolve. Whether a slash stands at
+ * the end stays as it was. */
 #include "waf/transform.h"
 
 #include "waf/text.h"

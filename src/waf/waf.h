@@ -7,7 +7,8 @@
  *     overlay  a cluster's own mode, paranoia level, thresholds and exclusions on top of it
  *     tx       one request and its answer, phase by phase, in an arena of the caller
  *
- * Meaning is that of ModSecurity 2.9; where we differ stands in docs/decisions/0009-waf-reference-evaluator.md. */
+ * Meaning is that of ModSecurity 2.9; where we differ stands in
+ * docs/decisions/0016-waf-reference-evaluator.md. */
 #ifndef POLDER_WAF_WAF_H
 #define POLDER_WAF_WAF_H
 
@@ -76,7 +77,7 @@ enum waf_mode { WAF_OFF, WAF_DETECT, WAF_BLOCK, WAF_AS_RULES_SAY };
 
 struct waf_overlay_options {
     enum waf_mode mode;
-    unsigned paranoia;                            /* 1..4; 0: as the rules say */
+    unsigned paranoia;                              /* 1..4; 0: as the rules say */
     unsigned inbound_threshold, outbound_threshold; /* 0: as the rules say */
     /* SecRuleRemoveById, -ByTag, -ByMsg and SecRuleUpdateTargetById, -ByTag, -ByMsg; the latter may only take
      * targets away. */
@@ -119,8 +120,8 @@ struct waf_response {
 
 enum waf_action { WAF_PASS, WAF_DENY, WAF_DROP };
 
-/* A limit that was reached. The caller refuses the request whatever the rules said: what was not looked at must
- * not pass. */
+/* A limit that was reached. The caller refuses the request whatever the rules said: what was not looked at
+ * must not pass. */
 enum waf_limit {
     WAF_WITHIN_LIMITS,
     WAF_LIMIT_BODY,      /* 413 */
@@ -150,18 +151,19 @@ struct waf_verdict {
     size_t match_count, matches_left_out;
 };
 
-/* Everything comes out of the arena but a scratch of its own, which waf_tx_free gives back. store may be NULL.
- * NULL: no memory. */
-struct waf_tx *waf_tx_new(const struct waf_overlay *, const struct waf_request *, struct waf_store *, struct arena *);
+/* Everything comes out of the arena but a scratch of its own, which waf_tx_free gives back. store may be
+ * NULL. NULL: no memory. */
+struct waf_tx *waf_tx_new(const struct waf_overlay *, const struct waf_request *, struct waf_store *,
+                          struct arena *);
 void waf_tx_free(struct waf_tx *);
 
 /* The phases, in this order; each may be left out from the end. Once one says other than WAF_PASS only
  * waf_tx_logging follows. */
-enum waf_action waf_tx_request_head(struct waf_tx *);                         /* phase 1 */
-enum waf_action waf_tx_request_body(struct waf_tx *, struct str body);        /* phase 2; also without a body */
+enum waf_action waf_tx_request_head(struct waf_tx *);                  /* phase 1 */
+enum waf_action waf_tx_request_body(struct waf_tx *, struct str body); /* phase 2; also without a body */
 enum waf_action waf_tx_response_head(struct waf_tx *, const struct waf_response *); /* phase 3 */
-enum waf_action waf_tx_response_body(struct waf_tx *, struct str body);       /* phase 4 */
-void waf_tx_logging(struct waf_tx *, uint64_t duration_us);                   /* phase 5 */
+enum waf_action waf_tx_response_body(struct waf_tx *, struct str body);             /* phase 4 */
+void waf_tx_logging(struct waf_tx *, uint64_t duration_us);                         /* phase 5 */
 
 struct waf_verdict waf_tx_verdict(const struct waf_tx *);
 

@@ -7,7 +7,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { INPUT_MAX = 1 << 15, ARENA_BYTES = 64 << 20 };
 
-static const struct waf_limits limits = {.arguments = 100, .json_depth = 20};
+static const struct waf_limits limits = {
+    .arguments = 100, .json_depth = 20, .request_body_no_files_bytes = 1 << 14};
 
 static size_t bytes_of(const struct pairs *list)
 {

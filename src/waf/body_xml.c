@@ -1,0 +1,91 @@
+/* XML bodies: the text of the whole document as one value, and every attribute's value (XML:/ * and
+ * XML://@*).
+ *
+ * No entity is ever expanded: a document that declares one is refused, what an external subset might say is
+ * never fetched. */
+#include "waf/tx.h"
+
+#include <expat.h>
+#include <stdlib.h>
+
+enum { XML_DEPTH_MAX = 512 };
+
+struct reading {
+    XML_Parser parser;
+    const struct body_input *in;
+    struct body *body;
+    struct buf text;
+    unsigned depth;
+    const char *refused;
+};
+
+static void refuse(struct reading *r, const char *why)
+{
+    r->refused = why;
+    (void)XML_StopParser(r->parser, XML_FALSE);
+}
+
+static void XMLCALL on_start(void *user, const XML_Char *, const XML_Char **attributes)
+{
+    struct reading *r = user;
+    if (++r->depth > XML_DEPTH_MAX) {
+        r->body->limit = WAF_LIMIT_DEPTH;
+        refuse(r, "XML: nested too deeply");
+        return;
+    }
+    for (; attributes[0]; attributes += 2) {
+        struct str value = arena_copy(r->in->arena, str_of(attributes[1]));
+        if (!pairs_add(&r->body->xml_attributes, r->in->arena, STR("//@*"), value))
+            refuse(r, "XML: no memory");
+    }
+}
+
+static void XMLCALL on_end(void *user, const XML_Char *)
+{
+    struct reading *r = user;
+    r->depth--;
+}
+
+static void XMLCALL on_text(void *user, const XML_Char *text, int n)
+{
+    struct reading *r = user;
+    buf_add(&r->text, text, (size_t)n);
+}
+
+static void XMLCALL on_entity(void *user, const XML_Char *, int, const XML_Char *, int, const XML_Char *,
+                              const XML_Char *, const XML_Char *, const XML_Char *)
+{
+    refuse(user, "XML: entity declarations are refused");
+}
+
+static void read_all(struct reading *r)
+{
+    struct str bytes = r->in->bytes;
+    XML_SetUserData(r->parser, r);
+    XML_SetElementHandler(r->parser, on_start, on_end);
+    XML_SetCharacterDataHandler(r->parser, on_text);
+    XML_SetEntityDeclHandler(r->parser, on_entity);
+    if (bytes.n > INT32_MAX / 4 || XML_Parse(r->parser, bytes.p, (int)bytes.n, true) != XML_STATUS_OK)
+        body_fail(r->body, r->in, r->refused ? r->refused : "XML: the document is not well-formed");
+    if (buf_overflowed(&r->text))
+        body_fail(r->body, r->in, "XML: more text than the document has room for");
+    r->body->xml_text = buf_text(&r->text);
+    r->body->has_xml = true;
+}
+
+void body_parse_xml(const struct body_input *in, struct body *body)
+{
+    size_t room =
+        in->bytes.n * 2 + 16; /* UTF-8 out of ISO 8859-1 is at most twice as long, out of UTF-16 1.5 times */
+    char *text = arena_bytes(in->arena, room);
+    struct reading r = {
+        .parser = XML_ParserCreate(NULL), .in = in, .body = body, .text = buf_over(text, text ? room : 0)};
+    if (r.parser && text) {
+        read_all(&r);
+    } else {
+        body->limit = WAF_LIMIT_MEMORY;
+        body_fail(body, in, "XML: no memory");
+    }
+    if (r.parser)
+        XML_ParserFree(r.parser);
+}
