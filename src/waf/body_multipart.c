@@ -179,6 +179,8 @@ static bool take_value(struct reader *r, struct disposition *d, struct str *ret)
     if (d->text.p[d->at] == '"' || d->text.p[d->at] == '\'')
         return take_quoted(r, d, ret);
     *ret = take_token(d);
+    if (str_find_char(*ret, '\'') >= 0)
+        flag(r, MULTIPART_INVALID_QUOTING);
     return true;
 }
 
@@ -188,8 +190,6 @@ static bool store_parameter(struct reader *r, struct str name, struct str value)
     bool is_filename = str_eq_nocase(name, STR("filename"));
     if (!is_filename && !str_eq_nocase(name, STR("name")))
         return fail(r, "Multipart: Content-Disposition has a parameter other than name and filename");
-    if (str_find_char(value, '\'') >= 0)
-        flag(r, MULTIPART_INVALID_QUOTING);
     if (is_filename ? part->has_filename : part->has_name)
         return fail(r, "Multipart: Content-Disposition repeats a parameter");
     if (is_filename) {
@@ -241,6 +241,8 @@ static bool read_disposition(struct reader *r)
         if (!take_parameter(r, &d))
             return false;
     }
+    if (r->part.has_name && !r->part.name.n)
+        flag(r, MULTIPART_INVALID_PART);
     return r->part.has_name || fail(r, "Multipart: Content-Disposition has no name");
 }
 

@@ -58,139 +58,6 @@ bool load_no_memory(struct loader *l)
     return load_problem(l, l->at, "the rules take more memory than they may");
 }
 
-/* ---- settings */
-
-static bool load_u64(struct loader *l, struct token text, uint64_t max, uint64_t *ret)
-{
-    if (str_parse_u64(text.text, ret) && *ret <= max)
-        return true;
-    return load_problem(l, text.at[0], "\"%.*s\" is not a number up to %llu", STR_ARG(text.text),
-                        (unsigned long long)max);
-}
-
-static bool load_switch(struct loader *l, struct token text, bool *ret)
-{
-    *ret = str_eq_nocase(text.text, STR("On"));
-    return *ret || str_eq_nocase(text.text, STR("Off")) || load_problem(l, text.at[0], "expected On or Off");
-}
-
-static bool load_nothing(struct loader *, const struct token *, size_t)
-{
-    return true; /* logging and files are the gate's business, not the rules' */
-}
-
-static bool load_arguments_limit(struct loader *l, const struct token *t, size_t)
-{
-    return load_u64(l, t[1], 100'000, &l->rules->limits.arguments);
-}
-
-static bool load_argument_separator(struct loader *l, const struct token *t, size_t)
-{
-    return str_eq(t[1].text, STR("&")) ||
-           load_problem(l, t[1].at[0], "arguments are separated by & and nothing else");
-}
-
-static bool load_cookie_format(struct loader *l, const struct token *t, size_t)
-{
-    return str_eq(t[1].text, STR("0")) || load_problem(l, t[1].at[0], "only format 0, Netscape's, is in use");
-}
-
-static bool load_collection_timeout(struct loader *l, const struct token *t, size_t)
-{
-    return load_u64(l, t[1], 30 * 86'400, &l->rules->collection_timeout_s);
-}
-
-static bool load_match_limit(struct loader *l, const struct token *t, size_t)
-{
-    uint64_t limit;
-    if (!load_u64(l, t[1], UINT32_MAX, &limit))
-        return false;
-    l->rules->match_limit = (uint32_t)limit;
-    return true;
-}
-
-static bool load_json_depth(struct loader *l, const struct token *t, size_t)
-{
-    return load_u64(l, t[1], 10'000, &l->rules->limits.json_depth);
-}
-
-static bool load_request_body_access(struct loader *l, const struct token *t, size_t)
-{
-    return load_switch(l, t[1], &l->rules->limits.request_body);
-}
-
-static bool load_response_body_access(struct loader *l, const struct token *t, size_t)
-{
-    return load_switch(l, t[1], &l->rules->limits.response_body);
-}
-
-static bool load_request_body_limit(struct loader *l, const struct token *t, size_t)
-{
-    return load_u64(l, t[1], 1 << 30, &l->rules->limits.request_body_bytes);
-}
-
-static bool load_request_body_no_files_limit(struct loader *l, const struct token *t, size_t)
-{
-    return load_u64(l, t[1], 1 << 30, &l->rules->limits.request_body_no_files_bytes);
-}
-
-static bool load_response_body_limit(struct loader *l, const struct token *t, size_t)
-{
-    return load_u64(l, t[1], 1 << 30, &l->rules->limits.response_body_bytes);
-}
-
-static bool load_request_body_limit_action(struct loader *l, const struct token *t, size_t)
-{
-    return str_eq_nocase(t[1].text, STR("Reject")) ||
-           load_problem(l, t[1].at[0],
-                        "only Reject: no part of a request passes without having been looked at");
-}
-
-static bool load_response_body_limit_action(struct loader *l, const struct token *t, size_t)
-{
-    l->rules->limit_is_partial = str_eq_nocase(t[1].text, STR("ProcessPartial"));
-    return l->rules->limit_is_partial || str_eq_nocase(t[1].text, STR("Reject")) ||
-           load_problem(l, t[1].at[0], "expected Reject or ProcessPartial");
-}
-
-static bool load_no_response_types(struct loader *l, const struct token *, size_t)
-{
-    l->rules->response_type_count = 0;
-    return true;
-}
-
-static bool load_response_types(struct loader *l, const struct token *t, size_t count)
-{
-    struct waf_rules *rules = l->rules;
-    struct str *types = arena_alloc(l->arena, (rules->response_type_count + count) * sizeof *types);
-    if (!types)
-        return load_no_memory(l);
-    if (rules->response_type_count)
-        memcpy(types, rules->response_types, rules->response_type_count * sizeof *types);
-    rules->response_types = types;
-    for (size_t i = 1; i < count; i++)
-        types[rules->response_type_count++] = arena_copy(l->arena, t[i].text);
-    return true;
-}
-
-static bool load_engine(struct loader *l, const struct token *t, size_t)
-{
-    if (str_eq_nocase(t[1].text, STR("On")))
-        l->rules->mode = WAF_BLOCK;
-    else if (str_eq_nocase(t[1].text, STR("DetectionOnly")))
-        l->rules->mode = WAF_DETECT;
-    else if (str_eq_nocase(t[1].text, STR("Off")))
-        l->rules->mode = WAF_OFF;
-    else
-        return load_problem(l, t[1].at[0], "expected On, Off or DetectionOnly");
-    return true;
-}
-
-static bool load_unicode_map_file(struct loader *l, const struct token *t, size_t)
-{
-    return load_unicode_map(l, t[1], t[2]);
-}
-
 /* ---- includes */
 
 /* The file has a scratch of its own: the words of the Include that names it lie in ours. */
@@ -227,12 +94,12 @@ static bool include_all(struct loader *l, struct token pattern, bool is_optional
     return fine;
 }
 
-static bool load_include(struct loader *l, const struct token *t, size_t)
+bool directive_include(struct loader *l, const struct token *t, size_t)
 {
     return include_all(l, t[1], false);
 }
 
-static bool load_include_optional(struct loader *l, const struct token *t, size_t)
+bool directive_include_optional(struct loader *l, const struct token *t, size_t)
 {
     return include_all(l, t[1], true);
 }
@@ -280,7 +147,7 @@ static bool place_rule(struct loader *l, struct rule *rule, bool wants_link)
     return true;
 }
 
-static bool load_rule(struct loader *l, const struct token *t, size_t count)
+bool directive_rule(struct loader *l, const struct token *t, size_t count)
 {
     bool wants_link = false;
     static const uint32_t nowhere[1];
@@ -298,7 +165,7 @@ static bool load_rule(struct loader *l, const struct token *t, size_t count)
     return place_rule(l, rule, wants_link);
 }
 
-static bool load_action(struct loader *l, const struct token *t, size_t)
+bool directive_action(struct loader *l, const struct token *t, size_t)
 {
     static const struct target anything = {.variable = VAR_REMOTE_ADDR};
     bool wants_link = false;
@@ -311,7 +178,7 @@ static bool load_action(struct loader *l, const struct token *t, size_t)
     return load_actions(l, t[1], rule, &wants_link) && place_rule(l, rule, wants_link);
 }
 
-static bool load_marker(struct loader *l, const struct token *t, size_t)
+bool directive_marker(struct loader *l, const struct token *t, size_t)
 {
     struct rule *rule = new_rule(l);
     if (!rule)
@@ -321,12 +188,12 @@ static bool load_marker(struct loader *l, const struct token *t, size_t)
     return load_add_item(l, rule);
 }
 
-static bool load_default(struct loader *l, const struct token *t, size_t)
+bool directive_default(struct loader *l, const struct token *t, size_t)
 {
     return load_default_action(l, t[1]);
 }
 
-static bool load_remove_by_id(struct loader *l, const struct token *t, size_t count)
+bool directive_remove_by_id(struct loader *l, const struct token *t, size_t count)
 {
     bool fine = true;
     for (size_t i = 1; i < count; i++)
@@ -334,27 +201,27 @@ static bool load_remove_by_id(struct loader *l, const struct token *t, size_t co
     return fine;
 }
 
-static bool load_remove_by_tag(struct loader *l, const struct token *t, size_t)
+bool directive_remove_by_tag(struct loader *l, const struct token *t, size_t)
 {
     return load_remove(l, t[1], BY_TAG);
 }
 
-static bool load_remove_by_message(struct loader *l, const struct token *t, size_t)
+bool directive_remove_by_message(struct loader *l, const struct token *t, size_t)
 {
     return load_remove(l, t[1], BY_MESSAGE);
 }
 
-static bool load_update_by_id(struct loader *l, const struct token *t, size_t)
+bool directive_update_by_id(struct loader *l, const struct token *t, size_t)
 {
     return load_update(l, t[1], t[2], BY_ID);
 }
 
-static bool load_update_by_tag(struct loader *l, const struct token *t, size_t)
+bool directive_update_by_tag(struct loader *l, const struct token *t, size_t)
 {
     return load_update(l, t[1], t[2], BY_TAG);
 }
 
-static bool load_update_by_message(struct loader *l, const struct token *t, size_t)
+bool directive_update_by_message(struct loader *l, const struct token *t, size_t)
 {
     return load_update(l, t[1], t[2], BY_MESSAGE);
 }
@@ -363,10 +230,10 @@ static bool load_update_by_message(struct loader *l, const struct token *t, size
 
 static const struct {
     struct str name;
-    bool (*load)(struct loader *, const struct token *, size_t);
+    directive_fn *load;
     size_t min, max;
 } table[] = {
-#define DIRECTIVE(text, function, least, most) {{text, sizeof(text) - 1}, load_##function, least, most},
+#define DIRECTIVE(text, function, least, most) {{text, sizeof(text) - 1}, directive_##function, least, most},
 #include "waf/directives.def"
 #undef DIRECTIVE
 };

@@ -71,6 +71,12 @@ bool load_update(struct loader *, struct token which, struct token targets, enum
 bool load_unicode_map(struct loader *, struct token file, struct token page);
 bool load_add_item(struct loader *, struct rule *);
 
+/* What runs a directive: its words, their number. */
+typedef bool directive_fn(struct loader *, const struct token *, size_t);
+#define DIRECTIVE(name, function, least, most) directive_fn directive_##function;
+#include "waf/directives.def"
+#undef DIRECTIVE
+
 /* One list action cut from "name:value,name:'value'"; false and *ret_fine: the end. */
 struct list_item {
     struct token name, value;

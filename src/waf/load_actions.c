@@ -77,9 +77,9 @@ static bool load_severity(struct draft *d, struct token value)
     static const char *const names[] = {"EMERGENCY", "ALERT",  "CRITICAL", "ERROR",
                                         "WARNING",   "NOTICE", "INFO",     "DEBUG"};
     uint64_t number;
-    for (uint8_t i = 0; i < sizeof names / sizeof *names; i++) {
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (str_eq_nocase(value.text, str_of(names[i]))) {
-            d->rule->severity = i;
+            d->rule->severity = (uint8_t)i;
             return true;
         }
     }

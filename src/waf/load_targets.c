@@ -50,7 +50,7 @@ static bool load_xpath(struct loader *l, struct token path, struct target *ret)
 static bool load_selector(struct loader *l, struct token selector, struct target *ret)
 {
     struct str s = selector.text;
-    struct rx *rx;
+    struct rx *rx = NULL;
     ret->name = arena_copy(l->arena, s);
     if (variable_kind(ret->variable) == KIND_XPATH)
         return load_xpath(l, selector, ret);
@@ -118,12 +118,12 @@ bool load_targets(struct loader *l, struct token text, struct targets *ret, stru
 
 static bool load_macro_value(struct loader *l, struct token inside, struct macro_part *ret)
 {
-    struct str name = inside.text, selector = inside.text;
+    struct str name = inside.text;
     size_t n = 0;
     while (n < name.n && name.p[n] != '.' && name.p[n] != ':')
         n++;
     ret->has_selector = n < name.n;
-    selector = str_skip(name, n + 1);
+    struct str selector = str_skip(name, n + 1);
     name.n = n;
     ret->is_value = true;
     ret->text = arena_copy(l->arena, selector);

@@ -38,7 +38,7 @@ static inline bool is_hex(char c)
 /* The byte of two hex digits that the caller has checked. */
 static inline char hex_byte(const char *p)
 {
-    return (char)(hex_value(p[0]) << 4 | hex_value(p[1]));
+    return (char)((unsigned)hex_value(p[0]) << 4 | (unsigned)hex_value(p[1]));
 }
 
 struct str text_trim(struct str s); /* without is_space() at both ends */

@@ -162,7 +162,7 @@ struct str transform_cmd_line(struct str in, const struct unicode_map *, struct 
             break;
         case '/':
         case '(':
-            out.n -= after_space;
+            out.n -= after_space && out.n; /* nothing is there when the arena is full */
             [[fallthrough]];
         default:
             buf_char(&out, ascii_lower(in.p[i]));

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The regression tests of the OWASP Core Rule Set, run through waf-eval.
 
-    crs.py [--suites FOLDER] [--eval WAF_EVAL] [--version 4.28.0] [--list] [--only 942100]
+    crs.py [--suites FOLDER] [--eval WAF_EVAL] [--version 4.28.0] [--list] [--only 942100] [--peer WAF_PEER]
 
 Understands the formats of CRS 3.3 and of CRS 4. A test's request is what the tests' own client would send: form
 data encoded unless it is already, CR LF in multipart bodies, Content-Length and Connection added unless told not
@@ -344,6 +344,38 @@ def run_suite(suite, options):
     return not failed
 
 
+def logged(verdict):
+    return {match["id"] for match in verdict["matches"] if match["logged"]}
+
+
+def compare(suite, options):
+    """Every request of a suite through waf-eval and through a peer: which rules only one of them logged."""
+    same, differing, left_out, by_rule = 0, 0, 0, {}
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as conf:
+        conf.write(configuration(suite))
+        conf.flush()
+        ours, theirs = Evaluator(options.eval, conf.name), Evaluator(options.peer, conf.name)
+        for name, stages, enabled, is_old in tests_in(suite.tests):
+            for stage in stages if enabled and name.startswith(options.only or "") else []:
+                try:
+                    request, _ = prepared(stage["input"], is_old)
+                except Refused:
+                    left_out += 1
+                    continue
+                mine, other = logged(ours.run(request)), logged(theirs.run(request))
+                same += mine == other
+                differing += mine != other
+                for number in mine ^ other:
+                    side = "only ours" if number in mine else "only theirs"
+                    by_rule.setdefault((number, side), []).append(name)
+        ours.close()
+        theirs.close()
+    print(f"crs {suite.name} beside the peer: {same} requests alike, {differing} not, {left_out} left out (400)")
+    for (number, side), names in sorted(by_rule.items()) if options.list else []:
+        print(f"  {number} {side}: {len(names)}: {' '.join(names[:6])}{' ...' if len(names) > 6 else ''}")
+    return True
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--eval", default=HERE.parent.parent / "build/release/tests/suites/waf-eval")
@@ -351,6 +383,7 @@ def main():
     parser.add_argument("--version", choices=["3.3.4", "4.28.0"], help="only that one")
     parser.add_argument("--overrides", help="outcomes published for a kind of engine")
     parser.add_argument("--list", action="store_true", help="all that did not pass, not only when they are few")
+    parser.add_argument("--peer", help="waf-peer: compare every request's logged rules instead of running the tests")
     parser.add_argument("--only", help="tests whose name begins so")
     options = parser.parse_args()
     fine = True
@@ -361,7 +394,7 @@ def main():
         if missing:
             print(f"crs {suite.name}: left out: there is no {missing}")
             continue
-        fine = run_suite(suite, options) and fine
+        fine = (compare if options.peer else run_suite)(suite, options) and fine
     return 0 if fine else 1
 
 

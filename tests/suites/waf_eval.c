@@ -6,9 +6,9 @@
  * "body", "answer": {"status", "fields", "body"}}. A character U+0000..U+00FF in it stands for the byte of
  * that number. The verdict: {"action", "status", "limit", "matches": [{"id", "logged", "text"}...]}. */
 #include "disk.h"
+#include "input.h"
 
 #include "waf/waf.h"
-#include "json/tape.h"
 #include "json/writer.h"
 
 #include <stdio.h>
@@ -16,54 +16,13 @@
 
 enum { LINE_MAX_BYTES = 64 << 20, ARENA_BYTES = 512 << 20, NODES_MAX = 1 << 20, OUT_BYTES = 16 << 20 };
 
-struct input {
-    struct json_tape tape;
-    struct arena *arena;
-};
-
-/* UTF-8 of U+0000..U+00FF to bytes. */
-static struct str bytes_of(struct input *in, uint32_t node)
-{
-    if (node == JSON_NONE)
-        return STR_NONE;
-    struct str text = json_string(&in->tape, node, in->arena);
-    char *out = arena_bytes(in->arena, text.n);
-    size_t n = 0;
-    for (size_t i = 0; out && i < text.n; i++) {
-        uint8_t c = (uint8_t)text.p[i];
-        if (c >= 0xc0 && i + 1 < text.n)
-            c = (uint8_t)(c << 6 | ((uint8_t)text.p[++i] & 0x3f));
-        out[n++] = (char)c;
-    }
-    return (struct str){out, n};
-}
-
-static struct str member(struct input *in, uint32_t object, const char *name)
-{
-    return bytes_of(in, json_get(&in->tape, object, str_of(name)));
-}
-
-static struct waf_field *fields_of(struct input *in, uint32_t object, size_t *ret_count)
-{
-    uint32_t list = json_get(&in->tape, object, STR("fields"));
-    size_t count = list == JSON_NONE ? 0 : json_count(&in->tape, list);
-    struct waf_field *fields = arena_alloc(in->arena, (count + 1) * sizeof *fields);
-    uint32_t node = count ? json_first(&in->tape, list) : 0;
-    for (size_t i = 0; fields && i < count; i++, node = json_next(&in->tape, node)) {
-        uint32_t name = json_first(&in->tape, node);
-        fields[i] = (struct waf_field){bytes_of(in, name), bytes_of(in, json_next(&in->tape, name))};
-    }
-    *ret_count = count;
-    return fields;
-}
-
 static struct waf_request request_of(struct input *in)
 {
     struct waf_request request = {
-        .line = member(in, 0, "line"),
-        .method = member(in, 0, "method"),
-        .target = member(in, 0, "target"),
-        .protocol = member(in, 0, "protocol"),
+        .line = input_member(in, 0, "line"),
+        .method = input_member(in, 0, "method"),
+        .target = input_member(in, 0, "target"),
+        .protocol = input_member(in, 0, "protocol"),
         .client_ip = STR("127.0.0.1"),
         .server_ip = STR("127.0.0.1"),
         .server_name = STR("localhost"),
@@ -72,7 +31,7 @@ static struct waf_request request_of(struct input *in)
         .server_port = 80,
         .now_s = 1'700'000'000,
     };
-    request.fields = fields_of(in, 0, &request.field_count);
+    request.fields = input_fields(in, 0, &request.field_count);
     return request;
 }
 
@@ -88,9 +47,9 @@ static void run_answer(struct input *in, struct waf_tx *tx)
         return;
     response->status = (unsigned)status;
     response->protocol = STR("HTTP/1.1");
-    response->fields = fields_of(in, answer, &response->field_count);
+    response->fields = input_fields(in, answer, &response->field_count);
     if (waf_tx_response_head(tx, response) == WAF_PASS)
-        (void)waf_tx_response_body(tx, member(in, answer, "body"));
+        (void)waf_tx_response_body(tx, input_member(in, answer, "body"));
 }
 
 /* What a log shows: bytes that are no printable ASCII as \xHH. */
@@ -141,7 +100,7 @@ static bool run_line(struct str line, const struct waf_overlay *overlay, struct 
         struct waf_request request = request_of(&in);
         struct waf_tx *tx = waf_tx_new(overlay, &request, NULL, arena);
         if (tx && waf_tx_request_head(tx) == WAF_PASS &&
-            waf_tx_request_body(tx, member(&in, 0, "body")) == WAF_PASS)
+            waf_tx_request_body(tx, input_member(&in, 0, "body")) == WAF_PASS)
             run_answer(&in, tx);
         if (tx) {
             waf_tx_logging(tx, 1000);

@@ -110,6 +110,9 @@ static void test_multipart_flags(void **)
         {MULTIPART, PART("a", "") "X-A: 1\n\r\n1\r\n--B--\r\n", "CRLF_LF_LINES"},
         {MULTIPART, "--B\r\nContent-Disposition: form-data; name='a'\r\n\r\n1\r\n--B--\r\n",
          "INVALID_QUOTING"},
+        {MULTIPART, "--B\r\nContent-Disposition: form-data; name=a'b\r\n\r\n1\r\n--B--\r\n",
+         "INVALID_QUOTING"},
+        {MULTIPART, PART("", "") "\r\n1\r\n--B--\r\n", "INVALID_PART"},
         {MULTIPART, PART("a", "") "--B--\r\n", "INVALID_PART"},
         {MULTIPART, PART("a", "") "\r\n1\r\n--C\r\n--B--\r\n", "UNMATCHED_BOUNDARY"},
     };

@@ -289,6 +289,39 @@ static void test_cookies_and_headers(void **)
     kit_free(&k);
 }
 
+/* Whatever the arena holds: the verdict is the right one, or it says that memory ran out. */
+static void test_without_memory(void **)
+{
+    struct kit k = {0};
+    unsigned refused = 0, whole = 0;
+    kit_load(
+        &k,
+        "SecRequestBodyAccess On\nSecRule ARGS|ARGS_NAMES|REQUEST_HEADERS \"@rx (.)\" "
+        "\"id:1,phase:2,pass,capture,t:urlDecodeUni,t:lowercase,setvar:'tx.a_%{MATCHED_VAR_NAME}=+%{TX.1}',"
+        "logdata:'%{MATCHED_VAR}'\"",
+        NULL);
+    kit_field(&k, "Content-Type", "application/x-www-form-urlencoded");
+    kit_field(&k, "Cookie", "a=1; b=2");
+    struct waf_verdict expected = kit_run(&k, "POST", "/a?x=1&y=2", "a=%41&b=c&d=e");
+    size_t needed = expected.match_count;
+    for (size_t limit = 256; limit < 64 << 10; limit += 96) {
+        struct arena *arena = arena_new(limit);
+        struct waf_tx *tx = waf_tx_new(k.overlay, &k.request, NULL, arena);
+        if (tx) {
+            (void)waf_tx_request_head(tx);
+            (void)waf_tx_request_body(tx, STR("a=%41&b=c&d=e"));
+            struct waf_verdict verdict = waf_tx_verdict(tx);
+            refused += verdict.limit == WAF_LIMIT_MEMORY;
+            whole += verdict.limit == WAF_WITHIN_LIMITS;
+            assert_true(verdict.limit != WAF_WITHIN_LIMITS || verdict.match_count == needed);
+        }
+        waf_tx_free(tx);
+        arena_free(arena);
+    }
+    assert_true(refused > 0 && whole > 0);
+    kit_free(&k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +336,7 @@ int main(void)
         cmocka_unit_test(test_store_makes_room),
         cmocka_unit_test(test_regex_limit_is_told),
         cmocka_unit_test(test_cookies_and_headers),
+        cmocka_unit_test(test_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

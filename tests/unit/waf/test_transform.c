@@ -161,6 +161,21 @@ static void test_codes(void **)
     CHECK(sha1, sha);
 }
 
+/* Without room a transformation gives nothing, and the arena says why. */
+static void test_without_memory(void **)
+{
+    static char text[200 << 10];
+    memset(text, ' ', sizeof text);
+    for (size_t i = 0; i < sizeof text; i += 7)
+        memcpy(text + i, "(%41&/", 6 < sizeof text - i ? 6 : sizeof text - i);
+    for (unsigned t = 0; t < TRANSFORMATION_COUNT; t++) {
+        struct arena *arena = arena_new(64 << 10);
+        struct str out = transform((enum transformation)t, (struct str){text, sizeof text}, NULL, arena);
+        assert_true(arena_overflowed(arena) ? out.n == 0 : out.p == text || out.n <= 20);
+        arena_free(arena);
+    }
+}
+
 static void test_names(void **)
 {
     enum transformation t;
@@ -173,9 +188,15 @@ static void test_names(void **)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_url),    cmocka_unit_test(test_unicode_map), cmocka_unit_test(test_html),
-        cmocka_unit_test(test_script), cmocka_unit_test(test_bytes),       cmocka_unit_test(test_path),
-        cmocka_unit_test(test_codes),  cmocka_unit_test(test_names),
+        cmocka_unit_test(test_url),
+        cmocka_unit_test(test_unicode_map),
+        cmocka_unit_test(test_html),
+        cmocka_unit_test(test_script),
+        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_path),
+        cmocka_unit_test(test_codes),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
