@@ -39,15 +39,17 @@ void chunk_put(struct chunk_pool *pool, struct chunk *c)
         return;
 #ifndef __SANITIZE_ADDRESS__
     if (c->cap == CHUNK_BYTES && pool->free_count < CHUNKS_KEPT) {
-        memset(c->data, 0, c->end);
-        c->at = c->end = 0;
+        chunk_rewind(c);
+        memset(c->data, 0, c->dirty);
+        c->dirty = 0;
         c->next = pool->free;
         pool->free = c;
         pool->free_count++;
         return;
     }
 #endif
-    explicit_bzero(c->data, c->end);
+    chunk_rewind(c);
+    explicit_bzero(c->data, c->dirty);
     free(c);
 }
 
@@ -82,6 +84,28 @@ void chunk_compact(struct chunk *c)
     memset(c->data + n, 0, c->end - n);
     c->at = 0;
     c->end = n;
+}
+
+bool chunk_make_room(struct chunk **c, struct chunk_pool *pool)
+{
+    struct chunk *now = *c ? *c : chunk_get(pool);
+    if (!now)
+        return false;
+    *c = now;
+    if (now->at == now->end)
+        chunk_rewind(now);
+    if (chunk_room(now) == 0)
+        chunk_compact(now);
+    if (chunk_room(now) > 0)
+        return true;
+    struct chunk *big = now->cap < CHUNK_BIG_BYTES ? chunk_get_big(pool) : NULL;
+    if (!big)
+        return false;
+    memcpy(big->data, now->data, now->end);
+    big->end = now->end;
+    chunk_put(pool, now);
+    *c = big;
+    return true;
 }
 
 void outq_take_chunk(struct outq *q, struct chunk *c)

@@ -17,6 +17,7 @@ enum {
 struct chunk {
     struct chunk *next;
     uint32_t at, end, cap; /* bytes wait in data[at..end) */
+    uint32_t dirty;        /* how far it was ever filled, beyond `end`: wiped when it is given back */
     char data[];
 };
 
@@ -44,6 +45,18 @@ static inline size_t chunk_room(const struct chunk *c)
 
 /* Moves what waits to the front, so that the room is at the end in one piece. */
 void chunk_compact(struct chunk *);
+
+/* Empties it, to be filled again from the front. */
+static inline void chunk_rewind(struct chunk *c)
+{
+    if (c->end > c->dirty)
+        c->dirty = c->end;
+    c->at = c->end = 0;
+}
+
+/* Room at the end of *c for reading on: a fresh chunk when there is none, the same one emptied or compacted,
+ * a big one with the same bytes when it is full. False: no memory, or the big one is full. */
+[[nodiscard]] bool chunk_make_room(struct chunk **c, struct chunk_pool *);
 
 /* A queue of bytes in chunks. Zero-initialised is empty. */
 struct outq {

@@ -25,36 +25,12 @@ static struct h1_limits head_limits(const struct client *c)
                               l->underscores == UNDERSCORE_KEEP};
 }
 
-/* Room at the end of c->in: a fresh chunk, the present one compacted, or a big one for a big head. */
-static bool make_room(struct client *c)
-{
-    struct chunk_pool *pool = &c->proxy->chunks;
-    if (!c->in) {
-        c->in = chunk_get(pool);
-        return c->in != NULL;
-    }
-    if (chunk_room(c->in) == 0)
-        chunk_compact(c->in);
-    if (chunk_room(c->in) > 0)
-        return true;
-    if (c->in->cap >= CHUNK_BIG_BYTES)
-        return false;
-    struct chunk *big = chunk_get_big(pool);
-    if (!big)
-        return false;
-    big->end = c->in->end;
-    memcpy(big->data, c->in->data, big->end);
-    chunk_put(pool, c->in);
-    c->in = big;
-    return true;
-}
-
 /* More than 0: bytes came. 0: the client closed its side. -EAGAIN: later. Other: broken. */
 static ssize_t fill(struct client *c)
 {
     if (!transport_can_read(&c->t))
         return -EAGAIN;
-    if (!make_room(c))
+    if (!chunk_make_room(&c->in, &c->proxy->chunks))
         return -ENOMEM;
     ssize_t n = transport_read(&c->t, &c->proxy->io, c->in->data + c->in->end, chunk_room(c->in));
     if (n > 0) {

@@ -295,7 +295,7 @@ static bool read_all(struct h2_conn *h)
             c->in = chunk_get(&c->proxy->chunks);
         if (!c->in)
             return false;
-        c->in->at = c->in->end = 0;
+        chunk_rewind(c->in);
         ssize_t n = transport_read(&c->t, &c->proxy->io, c->in->data, c->in->cap);
         if (n == -EAGAIN)
             break;

@@ -27,7 +27,7 @@ static bool pump_client(struct client *c)
             c->in = chunk_get(&c->proxy->chunks);
         if (!c->in)
             return false;
-        c->in->at = c->in->end = 0;
+        chunk_rewind(c->in);
         ssize_t n = transport_read(&c->t, &c->proxy->io, c->in->data, c->in->cap);
         if (n == -EAGAIN)
             break;
@@ -35,13 +35,11 @@ static bool pump_client(struct client *c)
             exchange_request_end(ex, NULL, 0);
             break;
         }
-        exchange_request_body(ex, (struct str){c->in->data, (size_t)n});
+        c->in->end = (uint32_t)n;
+        exchange_request_body(ex, chunk_text(c->in));
     }
-    if (c->in) {
-        c->in->end = c->in->cap; /* all of it may hold bytes: wipe all */
-        chunk_put(&c->proxy->chunks, c->in);
-        c->in = NULL;
-    }
+    chunk_put(&c->proxy->chunks, c->in);
+    c->in = NULL;
     return true;
 }
 
@@ -90,7 +88,7 @@ void upstream_tunnel_ready(struct upstream_conn *u)
             exchange_upstream_body(ex, bytes);
             continue;
         }
-        u->in->at = u->in->end = 0;
+        chunk_rewind(u->in);
         ssize_t n = transport_read(&u->t, &u->proxy->io, u->in->data, u->in->cap);
         if (n == -EAGAIN)
             break;

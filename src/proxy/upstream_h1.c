@@ -17,31 +17,6 @@ static const struct h1_limits answer_limits = {ANSWER_HEAD_BYTES, ANSWER_FIELDS,
 
 enum step { STEP_ON, STEP_MORE, STEP_OVER }; /* goes on; needs more bytes; the connection is done with */
 
-static bool make_room(struct upstream_conn *u)
-{
-    struct chunk_pool *pool = &u->proxy->chunks;
-    if (!u->in)
-        u->in = chunk_get(pool);
-    if (!u->in)
-        return false;
-    if (u->in->at == u->in->end)
-        u->in->at = u->in->end = 0;
-    if (chunk_room(u->in) == 0)
-        chunk_compact(u->in);
-    if (chunk_room(u->in) > 0)
-        return true;
-    if (u->in->cap >= CHUNK_BIG_BYTES)
-        return false;
-    struct chunk *big = chunk_get_big(pool);
-    if (!big)
-        return false;
-    big->end = u->in->end;
-    memcpy(big->data, u->in->data, big->end);
-    chunk_put(pool, u->in);
-    u->in = big;
-    return true;
-}
-
 static bool has_input(const struct upstream_conn *u)
 {
     return u->in && u->in->end > u->in->at;
@@ -70,7 +45,7 @@ static enum step fill(struct upstream_conn *u)
 {
     if (!transport_can_read(&u->t))
         return STEP_MORE;
-    if (!make_room(u)) {
+    if (!chunk_make_room(&u->in, &u->proxy->chunks)) {
         upstream_fail(u, 502, false);
         return STEP_OVER;
     }
