@@ -310,15 +310,22 @@ static enum http_refusal admit(struct exchange *ex)
     return REFUSAL_NONE;
 }
 
+/* A cookie may stand in any of several fields: HTTP/2 sends them in crumbs (RFC 9113 8.2.3). */
+static bool find_cookie(const struct http_request *r, struct str name, struct str *ret_value)
+{
+    for (unsigned i = 0; i < r->field_count; i++)
+        if (r->fields[i].id == FIELD_COOKIE && http_cookie_get(r->fields[i].value, name, ret_value))
+            return true;
+    return false;
+}
+
 static void choose_affinity(struct exchange *ex)
 {
     static const struct hash_key fixed = {0x706f6c646572ULL, 0x6b6579ULL};
     const struct config_upstream *u = ex->pool->config;
-    const struct http_field *cookie = http_find(ex->req.fields, ex->req.field_count, FIELD_COOKIE);
     struct str value = STR_NONE;
-    if (u->sticky_cookie.n && cookie && http_cookie_get(cookie->value, u->sticky_cookie, &value)) {
-        struct endpoint *e = NULL;
-        for (unsigned i = 0; i < ex->pool->endpoint_count && !e; i++) {
+    if (u->sticky_cookie.n && find_cookie(&ex->req, u->sticky_cookie, &value)) {
+        for (unsigned i = 0; i < ex->pool->endpoint_count && !ex->sticky; i++) {
             char hex[16];
             struct buf b = buf_over(hex, sizeof hex);
             buf_hex_u64(&b, ex->pool->endpoints[i].sticky);
@@ -334,7 +341,7 @@ static void choose_affinity(struct exchange *ex)
     for (unsigned i = 0; u->hash_on == HASH_ON_HEADER && i < ex->req.field_count; i++)
         if (str_eq_nocase(ex->req.fields[i].name, u->hash_name))
             value = ex->req.fields[i].value;
-    if (u->hash_on == HASH_ON_COOKIE && !(cookie && http_cookie_get(cookie->value, u->hash_name, &value)))
+    if (u->hash_on == HASH_ON_COOKIE && !find_cookie(&ex->req, u->hash_name, &value))
         value = (struct str){(const char *)ex->client->peer.ip, 16};
     ex->hash = hash_bytes(&fixed, value.p, value.n);
 }

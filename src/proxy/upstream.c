@@ -289,7 +289,6 @@ void upstream_resume(struct exchange *ex)
 
 static void connected(struct upstream_conn *u)
 {
-    COUNT_BY(u->proxy, upstream_connect_errors_total, 0);
     u->reused = false;
     if (u->ex) {
         begin(u);

@@ -122,6 +122,14 @@ def test_sticky_cookie(apps):
                 assert count(client, 5, fields=[("Cookie", pair)]) == {name: 5}
 
 
+def test_sticky_cookie_in_a_later_field(apps):
+    """HTTP/2 sends cookies in crumbs, a field each: the one that counts need not be in the first."""
+    with running(apps, sticky_cookie="polder_node") as gate, gate.connect() as client:
+        answer = client.get("/x")
+        name, pair = answer.json()["app"], answer.fields.get("set-cookie").partition(";")[0]
+        assert count(client, 9, fields=[("Cookie", "other=1"), ("Cookie", pair)]) == {name: 9}
+
+
 def test_sticky_cookie_that_nobody_gave(apps):
     with running(apps, sticky_cookie="polder_node") as gate, gate.connect() as client:
         for forged in ("polder_node=", "polder_node=0000000000000000", "polder_node=" + "f" * 5000, "polder_node=127.0.0.1:22"):
