@@ -101,6 +101,13 @@ def free_port():
     return _ports.take()
 
 
+def bind_free_port(s, port=None):
+    """Binds a stream socket to a free port. A port that a closed connection of another test still lingers on counts
+    as free, which only SO_REUSEADDR lets a socket have."""
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("127.0.0.1", port or free_port()))
+
+
 # ---- certificates
 
 def _new_key(kind):

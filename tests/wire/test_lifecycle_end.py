@@ -141,7 +141,7 @@ def fails(gate, expected):
 def test_starts_that_fail_say_why(load, certificates, tmp_path):
     with harness.Gate(config(load, certificates), start=False) as gate:
         with socket.socket() as other:
-            other.bind(("127.0.0.1", gate.port("http")))
+            harness.bind_free_port(other, gate.port("http"))
             other.listen()
             fails(gate, "http cannot listen on 127.0.0.1:%d" % gate.port("http"))
         gate.write_config(config(load, certificates, gate={"access_log": "/nowhere/log"}))

@@ -213,7 +213,7 @@ def test_port_of_another_program(load, certificates):
             with socket.socket() as other:
                 if shares:
                     other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-                other.bind(("127.0.0.1", harness.free_port()))
+                harness.bind_free_port(other)
                 other.listen()
                 new = config(load, certificates)
                 free = harness.free_port()

@@ -215,7 +215,7 @@ def test_upstream_that_speaks_clear(certificates):
 
 def test_upstream_that_never_answers_the_hello(certificates):
     with socket.socket() as silent:
-        silent.bind(("127.0.0.1", harness.free_port()))
+        harness.bind_free_port(silent)
         silent.listen(8)
         config = harness.simple_config(silent.getsockname()[1], upstream={
             "tls": {"ca": str(certificates.ca.path)}, "connect_timeout": "300ms", "retries": {"max": 0}})
