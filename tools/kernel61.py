@@ -28,12 +28,21 @@ PROGRAMS = {  # name inside: where it is from
     "bin/breach": VARIANT / "tests/breach/breach",
     "bin/breach_helper": VARIANT / "tests/breach/breach_helper",
     "bin/test_sys_sandbox": VARIANT / "tests/unit/sys_sandbox/test_sys_sandbox",
+    "bin/test_bpf_packets": VARIANT / "tests/bpf/test_bpf_packets",
+    "bin/test_bpf_levels": VARIANT / "tests/bpf/test_bpf_levels",
+    "bin/test_net_filter": VARIANT / "tests/net/test_net_filter",
+    "sbin/ip": "/sbin/ip",
+    "usr/sbin/nft": "/usr/sbin/nft",
     "bin/polder-gate": VARIANT / "src/gate/polder-gate",
     "bin/polder": VARIANT / "src/cli/polder",
     "bin/openssl": "/usr/bin/openssl",
     "bin/busybox": "/bin/busybox",
     "bin/echo": "/bin/echo",
 }
+# What the filter's tests need beside the kernel: links, hooks, nftables. In the order in which they can be loaded.
+MODULES = ["drivers/net/veth", "net/sched/sch_ingress", "net/sched/cls_bpf", "net/ipv4/inet_diag", "net/ipv4/tcp_diag",
+           "crypto/crc32c_generic", "lib/libcrc32c", "net/netfilter/nfnetlink", "net/netfilter/nf_tables", "net/ipv4/netfilter/nf_defrag_ipv4",
+           "net/ipv6/netfilter/nf_defrag_ipv6", "net/netfilter/nf_conntrack", "net/netfilter/nft_ct"]
 TEXTS = {
     "etc/passwd": "root:x:0:0:root:/:/bin/sh\n",
     "etc/group": "root:x:0:\n",
@@ -67,6 +76,13 @@ echo "== breach"
 timeout 400 breach /bin/breach_helper
 echo "== sandbox"
 timeout 100 test_sys_sandbox 2>&1
+for module in $(cat /modules/order); do insmod "/modules/$module.ko" || echo "no module $module"; done
+echo "== packets"
+timeout 100 test_bpf_packets 2>&1
+echo "== levels"
+timeout 100 test_bpf_levels 2>&1
+echo "== filter"
+timeout 300 test_net_filter 2>&1
 echo "== gate"
 httpd -p 127.0.0.1:8101 -h /www
 polder-gate --config /etc/polder.yaml >/tmp/gate.log 2>&1 &
@@ -137,7 +153,7 @@ def unpack_kernel():
     if not package:
         raise SystemExit(f"the package lists know no linux-image-6.1 (is this Debian 12?):\n{told}")
     folder = HERE / package[1]
-    if not list(folder.glob("boot/vmlinuz-*")):
+    if not list(folder.glob("boot/vmlinuz-*")) or not list(folder.glob("lib/modules/*/kernel/net")):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         subprocess.run(["apt-get", "-q", "download", package[1]], cwd=folder, check=True, stdin=subprocess.DEVNULL,
@@ -145,7 +161,6 @@ def unpack_kernel():
         archive = next(folder.glob("*.deb"))
         subprocess.run(["dpkg-deb", "-x", str(archive), str(folder)], check=True)
         archive.unlink()
-        shutil.rmtree(folder / "lib", ignore_errors=True) # modules: nothing of them is needed
     return next(folder.glob("boot/vmlinuz-*"))
 
 
@@ -158,12 +173,21 @@ def make_certificate():
     return {"etc/tls/here.key": key.read_bytes(), "etc/tls/here.pem": chain.read_bytes()}
 
 
+def put_modules(archive):
+    kernel = next(HERE.glob("linux-image-*/lib/modules/*/kernel"))
+    names = [module.rpartition("/")[2] for module in MODULES]
+    archive.put("modules/order", "\n".join(names).encode())
+    for module, name in zip(MODULES, names):
+        archive.put(f"modules/{name}.ko", (kernel / f"{module}.ko").read_bytes())
+
+
 def make_initramfs():
     path = HERE / "initramfs"
     with path.open("wb") as file:
         archive = Archive(file)
-        for folder in ("proc", "sys", "tmp", "run"):
+        for folder in ("proc", "sys", "tmp", "run", "mnt"):
             archive.folder(folder)
+        put_modules(archive)
         archive.device("dev/console", 5, 1)
         archive.device("dev/null", 1, 3)
         archive.put("init", INIT.encode(), 0o755)
@@ -210,7 +234,13 @@ def judge(said):
     tally = re.search(r"^# (\d+ attacks: .*)$", breach, re.M)
     passed = re.search(r"\[  PASSED  \] (\d+) test", sandbox)
     blocked = tally is not None and " 0 failed" in tally[1] and not re.search(r"^not ok", breach, re.M)
+    unit = lambda name: re.search(r"\[  PASSED  \] (\d+) test", said.get(name, ("", ""))[1])
+    whole = lambda name: unit(name) is not None and "FAILED" not in said[name][1]
+    flips = re.search(r"^\d+ flips: .*$", said.get("filter", ("", ""))[1], re.M)
     return [
+        ("frames and verdicts of the packet filter (`bpf_packets`, `bpf_levels`)", whole("packets") and whole("levels"),
+         f"{unit('packets')[1]} and {unit('levels')[1]} tests passed" if unit("packets") and unit("levels") else "failed"),
+        ("the packet filter between two hosts (`net_filter`)", whole("filter"), flips[0] if flips else "failed"),
         ("every attack from every role (`breach`)", blocked, tally[1] if tally else "it did not end"),
         ("the sandbox's unit test (`sys_sandbox`)", passed is not None and "FAILED" not in sandbox,
          f"{passed[1]} tests passed" if passed else "failed"),
