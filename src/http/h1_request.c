@@ -168,6 +168,7 @@ static enum http_refusal read_request(struct h1_reader *r, struct http_request *
     if (refusal != REFUSAL_NONE)
         return refusal;
     must(r->at == r->end);
+    request.target = target;
     request.fields = fields.items;
     request.field_count = fields.count;
     *ret = request;

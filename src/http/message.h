@@ -87,6 +87,7 @@ struct http_request {
     enum http_version version;
     enum http_method method;
     struct str method_text;
+    struct str target;    /* as it came; for who looks for attacks, not to be acted upon */
     struct str scheme;    /* "http" or "https": how it reached the gate, not what the client said */
     struct str authority; /* lower case host with the port as it came; never empty except in HTTP/1.0 */
     struct str host;      /* authority without port */

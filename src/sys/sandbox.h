@@ -29,6 +29,7 @@ enum sandbox_profile {
     SANDBOX_DIALER,   /* creates TCP sockets, connects, and looks names up (reads /etc, sends UDP) */
     SANDBOX_OBSERVER, /* as the worker, and may wait for its logs to be on disk */
     SANDBOX_FILTER,   /* reserved */
+    SANDBOX_COMPILER, /* memory, and descriptors it holds: as little as the filter */
 };
 
 struct sandbox_options {
