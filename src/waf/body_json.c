@@ -106,7 +106,13 @@ void body_parse_json(const struct body_input *in, struct body *body)
     }
     enum json_error error = json_parse(in->bytes, (unsigned)depth, nodes, count, &tape, &at);
     if (error == JSON_FINE) {
-        walk(in, body, &tape);
+        struct str resource = in->profile == WAF_PROFILE_FHIR ? fhir_json_root(&tape, in->arena) : STR("");
+        if (in->profile == WAF_PROFILE_FHIR)
+            fhir_find_repeated(in, body, &tape);
+        if (resource.n)
+            fhir_read_json(in, body, &tape, resource);
+        else
+            walk(in, body, &tape);
     } else {
         if (error == JSON_TOO_DEEP)
             body->limit = WAF_LIMIT_DEPTH;

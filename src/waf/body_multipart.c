@@ -26,6 +26,7 @@ struct reader {
 
 static bool fail(struct reader *r, const char *what)
 {
+    r->body->multipart |= MULTIPART_BROKEN;
     body_fail(r->body, r->in, what);
     return false;
 }
@@ -260,8 +261,9 @@ static bool is_field_name(struct str name)
 static bool fold_line(struct reader *r, struct str line)
 {
     struct pairs *fields = &r->part.fields;
-    flag(r,
-         line.p[0] == ' ' || line.p[0] == '\t' ? MULTIPART_HEADER_FOLDING : MULTIPART_INVALID_HEADER_FOLDING);
+    flag(r, MULTIPART_HEADER_FOLDING);
+    if (line.p[0] != ' ' && line.p[0] != '\t')
+        flag(r, MULTIPART_INVALID_HEADER_FOLDING);
     if (!fields->n)
         return fail(r, "Multipart: a part begins with a folded header");
     struct pair *last = &fields->items[fields->n - 1];

@@ -25,6 +25,13 @@ static void refuse(struct reading *r, const char *why)
     (void)XML_StopParser(r->parser, XML_FALSE);
 }
 
+/* A namespace is declared, which no path counts as an attribute (Namespaces in XML 1.0, 3; XPath 1.0, 5.4).
+ */
+static bool is_declaration(struct str name)
+{
+    return str_eq(name, STR("xmlns")) || str_starts(name, STR("xmlns:"));
+}
+
 static void XMLCALL on_start(void *user, const XML_Char *, const XML_Char **attributes)
 {
     struct reading *r = user;
@@ -34,6 +41,8 @@ static void XMLCALL on_start(void *user, const XML_Char *, const XML_Char **attr
         return;
     }
     for (; attributes[0]; attributes += 2) {
+        if (is_declaration(str_of(attributes[0])))
+            continue;
         struct str value = arena_copy(r->in->arena, str_of(attributes[1]));
         if (!pairs_add(&r->body->xml_attributes, r->in->arena, STR("//@*"), value))
             refuse(r, "XML: no memory");
@@ -75,6 +84,8 @@ static void read_all(struct reading *r)
 
 void body_parse_xml(const struct body_input *in, struct body *body)
 {
+    if (in->profile == WAF_PROFILE_FHIR && fhir_read_xml(in, body))
+        return;
     size_t room =
         in->bytes.n * 2 + 16; /* UTF-8 out of ISO 8859-1 is at most twice as long, out of UTF-16 1.5 times */
     char *text = arena_bytes(in->arena, room);

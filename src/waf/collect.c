@@ -1,12 +1,5 @@
-/* From a rule's targets to values. A variable is a view: one text, or lists of pairs of which values or names
- * count. */
+/* From a rule's targets to values. */
 #include "waf/tx.h"
-
-struct view {
-    struct str one;
-    bool is_one, is_absent, takes_names;
-    struct pairs lists[2];
-};
 
 static struct view absent(void)
 {
@@ -41,14 +34,33 @@ static struct view names(struct view view)
 
 static struct view args(struct waf_tx *tx)
 {
-    return (struct view){.lists = {tx->query_body.args, tx->body.args}};
+    return (struct view){.lists = {tx->query_body.args, tx->body.args, tx->body.fhir.text}};
+}
+
+static struct view post_args(struct waf_tx *tx)
+{
+    return (struct view){.lists = {tx->body.args, {0}, tx->body.fhir.text}};
+}
+
+/* Of a FHIR body the names that it knows say nothing; those that it does not know are a list of their own. */
+static struct view arg_names(struct waf_tx *tx, struct view view, unsigned body_list)
+{
+    if (tx->body.fhir.was_read)
+        view.lists[body_list] = (struct pairs){0};
+    view.lists[2] = tx->body.fhir.names;
+    return names(view);
+}
+
+static struct view typed_args(struct waf_tx *tx)
+{
+    return (struct view){.lists = {tx->query_body.fhir.typed, tx->body.fhir.typed}};
 }
 
 static uint64_t args_bytes(struct waf_tx *tx)
 {
     struct view view = args(tx);
     uint64_t n = 0;
-    for (size_t l = 0; l < 2; l++) {
+    for (size_t l = 0; l < 3; l++) {
         for (size_t i = 0; i < view.lists[l].n; i++)
             n += view.lists[l].items[i].name.n + view.lists[l].items[i].value.n;
     }
@@ -78,11 +90,16 @@ static struct view processor_name(struct waf_tx *tx)
     return one(processors[tx->wanted_processor]);
 }
 
-static struct view collection(struct waf_tx *tx, enum variable variable)
+/* Of TX only what the target names is made into a list. */
+static struct view collection(struct waf_tx *tx, const struct target *target)
 {
-    static const struct pairs nothing;
-    const struct pairs *vars = vars_of(tx, variable);
-    return list(vars ? *vars : nothing);
+    if (target->variable != VAR_TX || target->selector != SELECT_NAME)
+        return list(tx_list(tx, target));
+    struct var *var = target->slot ? vars_at(&tx->vars, target->slot) : vars_find(&tx->vars, target->name);
+    struct pairs found = {0};
+    if (var)
+        (void)pairs_add(&found, tx->scratch, var->name, arena_copy(tx->scratch, var_text(&tx->vars, var)));
+    return list(found);
 }
 
 static void add_rule_pair(struct waf_tx *tx, struct pairs *to, const char *name, struct str value)
@@ -248,21 +265,21 @@ static struct view argument_view(struct waf_tx *tx, enum variable variable)
     case VAR_ARGS:
         return args(tx);
     case VAR_ARGS_NAMES:
-        return names(args(tx));
+        return arg_names(tx, args(tx), 1);
     case VAR_ARGS_GET:
         return list(tx->query_body.args);
     case VAR_ARGS_GET_NAMES:
         return names(list(tx->query_body.args));
     case VAR_ARGS_POST:
-        return list(tx->body.args);
+        return post_args(tx);
     case VAR_ARGS_POST_NAMES:
-        return names(list(tx->body.args));
+        return arg_names(tx, post_args(tx), 0);
     default:
         return number(tx, args_bytes(tx));
     }
 }
 
-static struct view view_of(struct waf_tx *tx, const struct target *target)
+struct view collect_view(struct waf_tx *tx, const struct target *target)
 {
     static const struct pairs nothing;
     enum variable v = target->variable;
@@ -277,6 +294,14 @@ static struct view view_of(struct waf_tx *tx, const struct target *target)
         return argument_view(tx, v);
     case VAR_DURATION:
         return number(tx, tx->duration_us);
+    case VAR_FHIR_ATTACHMENT:
+        return list(tx->body.fhir.attachments);
+    case VAR_FHIR_TEXT:
+        return list(tx->body.fhir.text);
+    case VAR_FHIR_TYPE_ERROR:
+        return list(tx->body.fhir.errors);
+    case VAR_FHIR_TYPED:
+        return typed_args(tx);
     case VAR_GEO:
         return list(nothing); /* there is no database */
     case VAR_GLOBAL:
@@ -285,17 +310,20 @@ static struct view view_of(struct waf_tx *tx, const struct target *target)
     case VAR_SESSION:
     case VAR_TX:
     case VAR_USER:
-        return collection(tx, v);
+        return collection(tx, target);
     case VAR_HIGHEST_SEVERITY:
         return number(tx, tx->highest_severity);
     case VAR_MATCHED_VAR:
-        return one_if(tx->matched_name.p, tx->matched_value);
+        return one_if(tx->has_last, arena_copy(tx->scratch, tx->last.text));
     case VAR_MATCHED_VAR_NAME:
-        return one_if(tx->matched_name.p, tx->matched_name);
+        return one_if(tx->has_last,
+                      tx->has_last ? value_full_name(&tx->last, tx->scratch, SIZE_MAX) : STR_NONE);
     case VAR_MATCHED_VARS:
         return list(tx->matched_before);
     case VAR_MATCHED_VARS_NAMES:
         return names(list(tx->matched_before));
+    case VAR_PROFILE:
+        return one(tx->overlay->options.profile == WAF_PROFILE_FHIR ? STR("fhir") : STR("plain"));
     case VAR_RULE:
         return rule_pairs(tx);
     case VAR_XML:
@@ -333,7 +361,7 @@ static void add_value(struct waf_tx *tx, struct values *to, struct value value)
 
 static void add_target(struct waf_tx *tx, const struct target *target, struct values *to)
 {
-    struct view view = view_of(tx, target);
+    struct view view = collect_view(tx, target);
     if (view.is_one) {
         if (!view.is_absent)
             add_value(tx, to,
@@ -343,35 +371,36 @@ static void add_target(struct waf_tx *tx, const struct target *target, struct va
                                      .name = target->name});
         return;
     }
-    for (size_t l = 0; l < 2; l++) {
+    for (size_t l = 0; l < 3; l++) {
         for (size_t i = 0; i < view.lists[l].n; i++) {
             const struct pair *pair = &view.lists[l].items[i];
             if (target_names(target, pair->name, tx->rules->room))
                 add_value(tx, to,
                           (struct value){.variable = target->variable,
                                          .has_name = true,
+                                         .is_fhir_text = l == 2 && !view.takes_names,
                                          .name = pair->name,
                                          .text = view.takes_names ? pair->name : pair->value});
         }
     }
 }
 
-static void add_count(struct waf_tx *tx, const struct target *target, struct values *to)
+struct value collect_count(struct waf_tx *tx, const struct target *target)
 {
     struct values counted = {0};
     add_target(tx, target, &counted);
-    add_value(tx, to,
-              (struct value){.variable = target->variable,
-                             .is_count = true,
-                             .has_name = target->selector != SELECT_ALL,
-                             .name = target->name,
-                             .text = text_of_number(tx->scratch, (int64_t)counted.n)});
+    return (struct value){.variable = target->variable,
+                          .is_count = true,
+                          .has_name = target->selector != SELECT_ALL,
+                          .name = target->name,
+                          .text = text_of_number(tx->scratch, (int64_t)counted.n)};
 }
 
 static bool is_excluded_by(struct waf_tx *tx, const struct target *target, const struct value *value)
 {
-    return target->variable == value->variable && !value->is_count &&
-           target_names(target, value->name, tx->rules->room);
+    bool is_about =
+        target->variable == value->variable || (target->variable == VAR_FHIR_TEXT && value->is_fhir_text);
+    return is_about && !value->is_count && target_names(target, value->name, tx->rules->room);
 }
 
 static bool excluded_by_any(struct waf_tx *tx, const struct target_exclusion *items, size_t count,
@@ -386,8 +415,8 @@ static bool excluded_by_any(struct waf_tx *tx, const struct target_exclusion *it
 
 /* The rule's own "!" belong to the link; what takes targets away from outside is about a chain's first rule.
  */
-static bool is_excluded(struct waf_tx *tx, const struct rule *head, const struct rule *link,
-                        const struct value *value)
+bool collect_excludes(struct waf_tx *tx, const struct rule *head, const struct rule *link,
+                      const struct value *value)
 {
     const struct waf_overlay *overlay = tx->overlay;
     for (size_t i = 0; i < link->excluded.count; i++) {
@@ -407,12 +436,12 @@ void collect_values(struct waf_tx *tx, const struct rule *head, const struct rul
     for (size_t i = 0; i < link->targets.count; i++) {
         const struct target *target = &link->targets.items[i];
         if (target->is_count)
-            add_count(tx, target, ret);
+            add_value(tx, ret, collect_count(tx, target));
         else
             add_target(tx, target, ret);
     }
     for (size_t i = 0; i < ret->n; i++) {
-        if (!is_excluded(tx, head, link, &ret->items[i]))
+        if (!collect_excludes(tx, head, link, &ret->items[i]))
             ret->items[kept++] = ret->items[i];
     }
     ret->n = kept;
@@ -422,12 +451,12 @@ bool collect_one(struct waf_tx *tx, enum variable variable, struct str selector,
 {
     struct target target = {
         .variable = variable, .name = selector, .selector = selector.p ? SELECT_NAME : SELECT_ALL};
-    struct view view = view_of(tx, &target);
+    struct view view = collect_view(tx, &target);
     if (view.is_one) {
         *ret = view.one;
         return !view.is_absent;
     }
-    for (size_t l = 0; l < 2; l++) {
+    for (size_t l = 0; l < 3; l++) {
         const struct pair *pair = pairs_find(&view.lists[l], selector);
         if (!pair)
             continue;
@@ -437,11 +466,20 @@ bool collect_one(struct waf_tx *tx, enum variable variable, struct str selector,
     return false;
 }
 
-struct str value_full_name(const struct value *value, struct arena *arena)
+/* By hand: it is made for every match. */
+struct str value_full_name(const struct value *value, struct arena *arena, size_t most)
 {
-    const char *count = value->is_count ? "&" : "";
     struct str variable = variable_name(value->variable);
-    if (!value->has_name)
-        return arena_printf(arena, "%s%.*s", count, STR_ARG(variable));
-    return arena_printf(arena, "%s%.*s:%.*s", count, STR_ARG(variable), STR_ARG(value->name));
+    size_t n = variable.n + 2 + (value->has_name ? value->name.n : 0);
+    n = n < most ? n : most;
+    char *memory = arena_bytes(arena, n);
+    struct buf out = buf_over(memory, memory ? n : 0);
+    if (value->is_count)
+        buf_char(&out, '&');
+    buf_str(&out, variable);
+    if (value->has_name) {
+        buf_char(&out, ':');
+        buf_str(&out, str_take(value->name, out.cap - out.n));
+    }
+    return buf_text(&out);
 }

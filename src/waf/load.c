@@ -2,6 +2,7 @@
 #include "waf/load.h"
 
 #include "base/must.h"
+#include "waf/plan.h"
 #include "waf/text.h"
 
 #include <stdarg.h>
@@ -295,6 +296,18 @@ bool load_text(struct loader *l, const struct source *source)
     return fine;
 }
 
+/* The captures come first (slots.h). */
+static bool add_slots(struct waf_rules *rules)
+{
+    static const char digits[RX_CAPTURES] = "0123456789";
+    for (uint32_t i = 0; i < RX_CAPTURES; i++) {
+        if (slots_add(&rules->slots, rules->arena, (struct str){&digits[i], 1}) != SLOT_CAPTURES + i)
+            return false;
+    }
+    rules->limits_slot = slots_add(&rules->slots, rules->arena, STR("MSC_PCRE_LIMITS_EXCEEDED"));
+    return rules->limits_slot != SLOT_NONE;
+}
+
 static void set_defaults(struct waf_rules *rules)
 {
     rules->mode = WAF_BLOCK;
@@ -312,11 +325,12 @@ static void set_defaults(struct waf_rules *rules)
 void regexes_free(struct regexes *regexes)
 {
     for (size_t i = 0; i < regexes->count; i++)
-        rx_free(regexes->items[i]);
+        if (!regexes->items[i].is_borrowed)
+            rx_free(regexes->items[i].rx);
 }
 
 static bool compile(struct waf_rules *rules, const struct source *source, const struct waf_files *files,
-                    struct waf_problems *problems)
+                    const struct waf_rules *like, struct waf_problems *problems)
 {
     static const struct rule_defaults by_itself = {
         .is_set = true, .is_logged = true, .is_audited = true, .decision = DECIDE_PASS, .status = 403};
@@ -325,6 +339,7 @@ static bool compile(struct waf_rules *rules, const struct source *source, const 
                             .problems = problems,
                             .arena = rules->arena,
                             .regexes = &rules->regexes,
+                            .like = like ? &like->regexes : NULL,
                             .scratch = arena_new(SCRATCH_BYTES)};
     loader.defaults[0] = by_itself;
     bool fine = loader.scratch ? load_text(&loader, source) && load_finish(&loader) : load_no_memory(&loader);
@@ -337,6 +352,12 @@ static bool compile(struct waf_rules *rules, const struct source *source, const 
 struct waf_rules *waf_rules_load(struct str name, struct str text, const struct waf_files *files,
                                  struct waf_problems *ret_problems)
 {
+    return waf_rules_load_like(NULL, name, text, files, ret_problems);
+}
+
+struct waf_rules *waf_rules_load_like(const struct waf_rules *like, struct str name, struct str text,
+                                      const struct waf_files *files, struct waf_problems *ret_problems)
+{
     struct waf_rules *rules = calloc(1, sizeof *rules);
     ret_problems->count = 0;
     if (!rules)
@@ -345,16 +366,25 @@ struct waf_rules *waf_rules_load(struct str name, struct str text, const struct 
     rules->arena = arena_new(RULES_BYTES);
     rules->room = rx_room_new(MATCH_LIMIT_DEFAULT);
     struct source source = {arena_copy(rules->arena, name), arena_copy(rules->arena, text)};
-    if (rules->arena && rules->room && compile(rules, &source, files, ret_problems))
+    if (rules->arena && rules->room && add_slots(rules) &&
+        compile(rules, &source, files, like, ret_problems) && plan_make(rules))
         return rules;
     waf_rules_free(rules);
     return NULL;
+}
+
+void waf_rules_make_code(struct waf_rules *rules)
+{
+    for (size_t i = 0; i < rules->regexes.count; i++)
+        if (!rules->regexes.items[i].is_borrowed)
+            rx_make_code(rules->regexes.items[i].rx);
 }
 
 void waf_rules_free(struct waf_rules *rules)
 {
     if (!rules)
         return;
+    plan_done(rules);
     regexes_free(&rules->regexes);
     rx_room_free(rules->room);
     arena_free(rules->arena);

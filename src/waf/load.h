@@ -30,6 +30,8 @@ struct loader {
     struct waf_rules *rules; /* const once an overlay is loaded */
     struct arena *arena;     /* what is made lives here */
     struct regexes *regexes;
+    const struct regexes *like; /* NULL, or where the same patterns may be compiled already */
+    size_t like_next;           /* where in it the next one probably is */
     const struct waf_files *files;
     struct waf_problems *problems;
     struct arena *scratch; /* one directive's */
@@ -57,6 +59,7 @@ struct token token_take(struct token, size_t n);
 
 bool load_targets(struct loader *, struct token, struct targets *ret, struct targets *ret_excluded);
 bool load_target(struct loader *, struct token, struct target *ret);
+uint32_t load_slot(struct loader *, struct str name); /* of a name of TX */
 bool load_macro(struct loader *, struct token, struct macro *ret);
 bool load_operator(struct loader *, struct token, struct rule *);
 bool load_actions(struct loader *, struct token, struct rule *, bool *ret_chain);

@@ -128,7 +128,11 @@ static bool load_place(struct loader *l, struct token text, struct step *step)
     if (dot <= 0 || !variable_find(collection.text, &step->collection) || !is_collection(step->collection))
         return load_problem(l, text.at[0], "\"%.*s\" is no collection.name that can be set",
                             STR_ARG(text.text));
-    return load_macro(l, token_skip(text, (size_t)dot + 1), &step->name);
+    if (!load_macro(l, token_skip(text, (size_t)dot + 1), &step->name))
+        return false;
+    if (step->collection == VAR_TX && !step->name.count)
+        step->slot = load_slot(l, step->name.source);
+    return true;
 }
 
 static bool load_setvar(struct draft *d, struct token text)
@@ -148,7 +152,11 @@ static bool load_setvar(struct draft *d, struct token text)
     struct token value = token_skip(text, (size_t)equals + 1);
     if (str_starts(value.text, STR("+")) || str_starts(value.text, STR("-")))
         step->kind = STEP_ADD;
-    return load_place(d->l, token_take(text, (size_t)equals), step) && load_macro(d->l, value, &step->value);
+    if (!load_place(d->l, token_take(text, (size_t)equals), step) || !load_macro(d->l, value, &step->value))
+        return false;
+    int64_t number = text_number(str_skip(value.text, step->kind == STEP_ADD));
+    step->number = step->kind == STEP_ADD && value.text.p[0] == '-' ? -number : number;
+    return true;
 }
 
 static bool load_expirevar(struct draft *d, struct token text)

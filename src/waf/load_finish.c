@@ -186,6 +186,69 @@ static bool resolve_steps(struct loader *l, struct rule *rule)
     return true;
 }
 
+static bool find_taken(struct loader *l, struct target *target)
+{
+    const struct slots *slots = &l->rules->slots;
+    uint64_t *taken = arena_alloc(l->arena, (slots->count / 64 + 1) * sizeof *taken);
+    if (!taken)
+        return load_no_memory(l);
+    for (uint32_t slot = 1; slot <= slots->count; slot++)
+        taken[slot / 64] |= (uint64_t)target_names(target, slots->names[slot], l->rules->room) << (slot % 64);
+    target->taken = taken;
+    return true;
+}
+
+/* Which names of TX a regular expression takes is asked once, for the names that rules write out. */
+static bool resolve_targets(struct loader *l, struct rule *rule)
+{
+    struct target *targets = arena_alloc(l->arena, (rule->targets.count + 1) * sizeof *targets);
+    if (!targets)
+        return load_no_memory(l);
+    for (size_t i = 0; i < rule->targets.count; i++) {
+        targets[i] = rule->targets.items[i];
+        if (targets[i].variable == VAR_TX && targets[i].selector == SELECT_REGEX &&
+            !find_taken(l, &targets[i]))
+            return false;
+    }
+    rule->targets.items = targets;
+    return true;
+}
+
+static bool macro_asks(const struct macro *macro)
+{
+    for (size_t i = 0; i < macro->count; i++) {
+        const struct macro_part *part = &macro->parts[i];
+        if (part->is_value &&
+            (part->variable == VAR_MATCHED_VARS || part->variable == VAR_MATCHED_VARS_NAMES))
+            return true;
+    }
+    return false;
+}
+
+static bool link_asks(const struct rule *link)
+{
+    for (size_t i = 0; i < link->targets.count; i++) {
+        enum variable v = link->targets.items[i].variable;
+        if (v == VAR_MATCHED_VARS || v == VAR_MATCHED_VARS_NAMES)
+            return true;
+    }
+    for (size_t i = 0; i < link->step_count; i++) {
+        if (macro_asks(&link->steps[i].name) || macro_asks(&link->steps[i].value))
+            return true;
+    }
+    return macro_asks(&link->argument) || macro_asks(&link->message) || macro_asks(&link->data);
+}
+
+/* Does anything in the chain ask what its links have matched so far? */
+static bool chain_asks(const struct rule *head)
+{
+    for (const struct rule *link = head; link; link = link->next) {
+        if (link_asks(link))
+            return true;
+    }
+    return false;
+}
+
 bool load_finish(struct loader *l)
 {
     bool fine = true;
@@ -196,7 +259,8 @@ bool load_finish(struct loader *l)
         if (!rule->is_marker && rule->marker.n)
             fine = find_marker(l, rule, i) && fine;
         for (struct rule *link = rule; link; link = link->next)
-            fine = (!link->step_count || resolve_steps(l, link)) && fine;
+            fine = (!link->step_count || resolve_steps(l, link)) && resolve_targets(l, link) && fine;
+        rule->keeps_matched = chain_asks(rule);
     }
     return fine;
 }

@@ -10,14 +10,29 @@ static bool regexes_grow(struct loader *l)
     if (list->count < list->cap)
         return true;
     size_t cap = list->cap ? list->cap * 2 : 64;
-    struct rx **items = arena_alloc(l->arena, cap * sizeof(struct rx *));
+    struct regex *items = arena_alloc(l->arena, cap * sizeof *items);
     if (!items)
         return false;
     if (list->count)
-        memcpy(items, list->items, list->count * sizeof(struct rx *));
+        memcpy(items, list->items, list->count * sizeof *items);
     list->items = items;
     list->cap = cap;
     return true;
+}
+
+/* Rules that were changed a little have their patterns in the same order: looked for behind the last one. */
+static struct rx *find_alike(struct loader *l, struct str pattern, enum rx_kind kind)
+{
+    const struct regexes *like = l->like;
+    for (size_t i = 0; like && i < like->count; i++) {
+        size_t at = (l->like_next + i) % like->count;
+        const struct regex *r = &like->items[at];
+        if (r->kind != kind || !str_eq(r->pattern, pattern))
+            continue;
+        l->like_next = at + 1;
+        return r->rx;
+    }
+    return NULL;
 }
 
 bool load_regex(struct loader *l, struct token pattern, enum rx_kind kind, struct rx **ret)
@@ -25,12 +40,14 @@ bool load_regex(struct loader *l, struct token pattern, enum rx_kind kind, struc
     struct rx_problem problem = {.at = 0};
     if (!regexes_grow(l))
         return load_no_memory(l);
-    struct rx *rx = rx_new(pattern.text, kind, &problem);
+    struct rx *had = find_alike(l, pattern.text, kind);
+    struct rx *rx = had ? had : rx_new(pattern.text, kind, &problem);
     if (!rx) {
         size_t at = problem.at < pattern.text.n ? problem.at : pattern.text.n;
         return load_problem(l, pattern.at[at], "regular expression: %s", problem.text);
     }
-    l->regexes->items[l->regexes->count++] = rx;
+    l->regexes->items[l->regexes->count++] =
+        (struct regex){rx, arena_copy(l->arena, pattern.text), kind, had != NULL};
     *ret = rx;
     return true;
 }
@@ -47,6 +64,12 @@ static bool load_xpath(struct loader *l, struct token path, struct target *ret)
     return true;
 }
 
+/* An overlay adds nothing to the rules: what it names and they do not is found by name. */
+uint32_t load_slot(struct loader *l, struct str name)
+{
+    return l->overlay ? SLOT_NONE : slots_add(&l->rules->slots, l->rules->arena, name);
+}
+
 static bool load_selector(struct loader *l, struct token selector, struct target *ret)
 {
     struct str s = selector.text;
@@ -58,9 +81,11 @@ static bool load_selector(struct loader *l, struct token selector, struct target
         return load_problem(l, selector.at[0], "%.*s is a single value and takes no name",
                             STR_ARG(variable_name(ret->variable)));
     ret->selector = SELECT_NAME;
+    ret->slot = ret->variable == VAR_TX ? load_slot(l, s) : SLOT_NONE;
     if (s.n < 2 || s.p[0] != '/' || s.p[s.n - 1] != '/')
         return true;
     ret->selector = SELECT_REGEX;
+    ret->slot = SLOT_NONE;
     if (!load_regex(l, token_take(token_skip(selector, 1), s.n - 2), RX_SELECTOR, &rx))
         return false;
     ret->rx = rx;
@@ -127,9 +152,12 @@ static bool load_macro_value(struct loader *l, struct token inside, struct macro
     name.n = n;
     ret->is_value = true;
     ret->text = arena_copy(l->arena, selector);
+    ret->slot = SLOT_NONE;
     if (!variable_find(name, &ret->variable))
         return load_problem(l, inside.at[0], "unknown variable \"%.*s\" in a macro", STR_ARG(name));
     bool wants_selector = variable_kind(ret->variable) == KIND_MANY;
+    if (ret->variable == VAR_TX && ret->has_selector)
+        ret->slot = load_slot(l, selector);
     if (ret->has_selector != wants_selector)
         return load_problem(l, inside.at[0], "%.*s %s", STR_ARG(name),
                             wants_selector ? "needs a name: %{NAME.name}" : "takes no name in a macro");

@@ -132,13 +132,13 @@ bool operator_run(enum operator_kind kind, const struct operator_compiled *compi
     case OP_BEGINS_WITH:
         return str_starts(value, argument);
     case OP_CONTAINS:
-        return argument.n == 0 || str_find(value, argument) >= 0;
+        return argument.n == 0 || text_find(value, argument) >= 0;
     case OP_ENDS_WITH:
         return str_ends(value, argument);
     case OP_STREQ:
         return str_eq(value, argument);
     case OP_WITHIN:
-        return value.n == 0 || str_find(argument, value) >= 0;
+        return value.n == 0 || text_find(argument, value) >= 0;
     case OP_EQ:
         return text_number(value) == text_number(argument);
     case OP_GE:

@@ -88,6 +88,12 @@ bool pm_build(struct pm *pm, struct arena *scratch)
     return true;
 }
 
+const struct str *pm_words(const struct pm *pm, size_t *ret_count)
+{
+    *ret_count = pm->word_count;
+    return pm->words;
+}
+
 bool pm_find(const struct pm *pm, struct str text, struct str *ret_word)
 {
     uint32_t node = 0;

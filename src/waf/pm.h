@@ -12,6 +12,8 @@ struct pm *pm_new(struct arena *, size_t words,
 void pm_add(struct pm *, struct str word);         /* borrowed */
 bool pm_build(struct pm *, struct arena *scratch); /* after the last word; false: no memory */
 
+const struct str *pm_words(const struct pm *, size_t *ret_count); /* as added, each once */
+
 /* The word that ends first; of several that end there the longest. False: none. */
 bool pm_find(const struct pm *, struct str text, struct str *ret_word);
 

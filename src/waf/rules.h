@@ -3,6 +3,7 @@
 #define POLDER_WAF_RULES_H
 
 #include "waf/operator.h"
+#include "waf/slots.h"
 #include "waf/transform.h"
 #include "waf/waf.h"
 
@@ -25,6 +26,7 @@ enum { PHASES = 5 };
 struct macro_part {
     struct str text; /* the part's text, or the selector of the variable */
     enum variable variable;
+    uint32_t slot; /* of TX */
     bool is_value, has_selector;
 };
 
@@ -43,6 +45,8 @@ struct target {
     bool is_count;
     struct str name; /* as written */
     const struct rx *rx;
+    uint32_t slot;         /* of TX:name */
+    const uint64_t *taken; /* of TX:/regex/: the slots whose names it takes; NULL: not known */
 };
 
 struct targets {
@@ -102,6 +106,8 @@ struct step {
     enum step_kind kind;
     enum variable collection;
     struct macro name, value;
+    uint32_t slot;  /* of a name of TX without macros */
+    int64_t number; /* of a value without macros, as added or set */
     enum ctl ctl;
     int setting; /* of ctl: a switch, a waf_mode or a body_processor */
     struct rule_selection selection;
@@ -124,11 +130,21 @@ struct transformations {
     size_t count;
 };
 
+/* How the fast engine runs a link (plan.h). */
+struct link_plan {
+    uint8_t how;        /* enum link_how */
+    uint16_t chain;     /* its transformations: plan.chains */
+    uint16_t lane;      /* of its pattern */
+    uint32_t pattern;   /* PATTERN_NONE: nothing tells beforehand whether it can match */
+    uint32_t bad_kinds; /* @validateByteRange: only texts with these can match */
+};
+
 struct rule {
     uint64_t id;
     uint32_t index; /* of the chain's first rule */
     uint8_t phase, severity;
     bool is_marker, has_capture, has_multi_match, is_logged, is_audited, is_unconditional;
+    bool keeps_matched; /* of a chain's first: something in it asks for MATCHED_VARS */
     enum decision decision;
     unsigned status;
     struct str marker;    /* its own name, or where skipAfter leads */
@@ -146,11 +162,19 @@ struct rule {
     struct str file;
     unsigned line;
     struct rule *next; /* in the chain */
+    struct link_plan plan;
 };
 
 /* Regular expressions to be freed with what uses them. */
+struct regex {
+    struct rx *rx;
+    struct str pattern;
+    enum rx_kind kind;
+    bool is_borrowed; /* of other rules, which live longer */
+};
+
 struct regexes {
-    struct rx **items;
+    struct regex *items;
     size_t count, cap;
 };
 
@@ -160,8 +184,11 @@ struct waf_rules {
     struct arena *arena;
     struct rule **items; /* first rules of chains, and markers, in order */
     size_t count, cap;
+    struct slots slots;
+    uint32_t limits_slot; /* of TX:MSC_PCRE_LIMITS_EXCEEDED */
     struct regexes regexes;
     struct rx_room *room;
+    struct plan *plan;
     struct unicode_map *unicode;
     enum waf_mode mode;
     struct waf_limits limits;

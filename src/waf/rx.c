@@ -35,8 +35,12 @@ struct rx *rx_new(struct str pattern, enum rx_kind kind, struct rx_problem *ret)
             ret->text[0] = 0;
         return NULL;
     }
-    (void)pcre2_jit_compile(code, PCRE2_JIT_COMPLETE); /* without it pcre2_match interprets */
     return rx_of(code);
+}
+
+void rx_make_code(struct rx *rx)
+{
+    (void)pcre2_jit_compile((pcre2_code *)(void *)rx, PCRE2_JIT_COMPLETE); /* else it is interpreted */
 }
 
 void rx_free(struct rx *rx)

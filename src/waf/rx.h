@@ -1,4 +1,5 @@
-/* waf/rx.h - regular expressions (PCRE2, just-in-time compiled), with limits on what a match may cost. */
+/* waf/rx.h - regular expressions (PCRE2, just-in-time compiled where that may be), with limits on what a
+ * match may cost. */
 #ifndef POLDER_WAF_RX_H
 #define POLDER_WAF_RX_H
 
@@ -22,6 +23,8 @@ struct rx_problem {
 };
 
 struct rx *rx_new(struct str pattern, enum rx_kind, struct rx_problem *ret); /* NULL: see ret */
+/* Just-in-time compiles it: matches are faster. Makes executable memory, so never inside a sandbox. */
+void rx_make_code(struct rx *);
 void rx_free(struct rx *);
 
 /* match_limit: see pcre2api; NULL: no memory. */

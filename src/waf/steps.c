@@ -1,14 +1,63 @@
 /* What a matching rule does beside deciding: setvar, expirevar, initcol, ctl. */
 #include "waf/tx.h"
 
-/* setvar:'tx.x=+5': numbers as atoi() reads them, and a counter never falls below zero. */
-static void add_to(struct waf_tx *tx, const struct step *step, struct str name, struct str value)
+/* A number that setvar adds: "+5", "-5", "+%{tx.x}"; read as atoi() does. */
+static int64_t amount(struct waf_tx *tx, const struct step *step)
 {
-    const struct pairs *vars = vars_of(tx, step->collection);
-    const struct pair *pair = vars ? pairs_find(vars, name) : NULL;
-    int64_t by = text_number(str_skip(value, 1));
-    int64_t sum = (pair ? text_number(pair->value) : 0) + (value.n && value.p[0] == '-' ? -by : by);
-    vars_set(tx, step->collection, name, text_of_number(tx->scratch, sum < 0 ? 0 : sum));
+    const struct macro *value = &step->value;
+    if (!value->count)
+        return step->number;
+    struct str text = macro_expand(tx, value, tx->scratch);
+    int64_t by = text_number(str_skip(text, 1));
+    return text.n && text.p[0] == '-' ? -by : by;
+}
+
+/* A counter never falls below zero. */
+static int64_t sum_of(int64_t before, int64_t by)
+{
+    return before + by < 0 ? 0 : before + by;
+}
+
+/* The variable of a step on TX, and in ret_name how a step that sets it spells it, lasting. NULL: no memory.
+ */
+static struct var *var_of(struct waf_tx *tx, const struct step *step, struct str *ret_name)
+{
+    *ret_name = step->name.source;
+    if (step->slot)
+        return &tx->vars.items[step->slot];
+    struct str name = macro_expand(tx, &step->name, tx->scratch);
+    struct var *var = vars_place(&tx->vars, SLOT_NONE, name);
+    if (var)
+        *ret_name = !var->is_set && !str_eq(var->name, name) ? arena_copy(tx->arena, name) : var->name;
+    return var;
+}
+
+static void set_in_tx(struct waf_tx *tx, const struct step *step)
+{
+    struct str name, value = macro_expand(tx, &step->value, tx->scratch);
+    struct var *var = var_of(tx, step, &name);
+    if (var)
+        var_set_text(&tx->vars, var, name, value, step->value.count == 0);
+}
+
+/* What is added is asked for first: a macro may name the variable itself. */
+static void add_in_tx(struct waf_tx *tx, const struct step *step)
+{
+    int64_t by = amount(tx, step);
+    struct str name;
+    struct var *var = var_of(tx, step, &name);
+    if (var)
+        var_set_number(&tx->vars, var, name, sum_of(var->is_set ? var_number(var) : 0, by));
+}
+
+static void run_in_tx(struct waf_tx *tx, const struct step *step)
+{
+    if (step->kind == STEP_SET)
+        set_in_tx(tx, step);
+    else if (step->kind == STEP_ADD)
+        add_in_tx(tx, step);
+    else if (step->kind == STEP_UNSET)
+        tx_unset(tx, VAR_TX, macro_expand(tx, &step->name, tx->scratch));
 }
 
 static void remove_rules(struct waf_tx *tx, const struct rule_set *rules)
@@ -75,34 +124,41 @@ static void run_ctl(struct waf_tx *tx, const struct step *step)
     }
 }
 
-static void run_step(struct waf_tx *tx, const struct step *step)
+static void run_in_store(struct waf_tx *tx, const struct step *step)
 {
-    struct str name = macro_expand(tx, &step->name, tx->scratch),
-               value = macro_expand(tx, &step->value, tx->scratch);
+    struct str name = macro_expand(tx, &step->name, tx->scratch);
+    int64_t sum;
     switch (step->kind) {
     case STEP_SET:
-        vars_set(tx, step->collection, name, value);
+        tx_set(tx, step->collection, name, macro_expand(tx, &step->value, tx->scratch));
         break;
     case STEP_ADD:
-        add_to(tx, step, name, value);
+        sum = sum_of(tx_number(tx, step->collection, name), amount(tx, step));
+        tx_set(tx, step->collection, name, text_of_number(tx->scratch, sum));
         break;
     case STEP_UNSET:
-        vars_unset(tx, step->collection, name);
+        tx_unset(tx, step->collection, name);
         break;
     case STEP_EXPIRE:
-        vars_expire(tx, step->collection, name, text_number(value));
+        tx_expire(tx, step->collection, name, text_number(macro_expand(tx, &step->value, tx->scratch)));
         break;
     case STEP_OPEN_COLLECTION:
-        vars_open(tx, step->collection, value);
+        tx_open_collection(tx, step->collection, macro_expand(tx, &step->value, tx->scratch));
         break;
     case STEP_CTL:
-        run_ctl(tx, step);
         break;
     }
 }
 
 void steps_run(struct waf_tx *tx, const struct rule *link)
 {
-    for (size_t i = 0; i < link->step_count; i++)
-        run_step(tx, &link->steps[i]);
+    for (size_t i = 0; i < link->step_count; i++) {
+        const struct step *step = &link->steps[i];
+        if (step->kind == STEP_CTL)
+            run_ctl(tx, step);
+        else if (step->collection == VAR_TX)
+            run_in_tx(tx, step);
+        else
+            run_in_store(tx, step);
+    }
 }

@@ -1,6 +1,6 @@
 /* Collections that outlive a transaction: IP, GLOBAL, SESSION, USER, RESOURCE. Everything is bounded: a
  * record holds so many variables of so many bytes, and when all records are taken the one used longest ago
- * makes room. */
+ * makes room, unless a transaction still has it open. */
 #include "waf/tx.h"
 
 #include "base/list.h"
@@ -16,7 +16,8 @@ struct store_var {
 };
 
 struct store_record {
-    struct list by_use; /* in waf_store.used */
+    struct list by_use;  /* in waf_store.used */
+    unsigned open_count; /* transactions that have it open: they may run in turns */
     enum variable collection;
     size_t key_n;
     char key[KEY_MAX_BYTES];
@@ -51,7 +52,7 @@ void waf_store_free(struct waf_store *store)
 
 static struct store_record *find(struct waf_store *store, enum variable collection, struct str key)
 {
-    for (struct list *node = store->used.next; node != &store->used; node = node->next) {
+    for (struct list *node = store->used.prev; node != &store->used; node = node->prev) { /* newest first */
         struct store_record *record = container_of(node, struct store_record, by_use);
         if (record->collection == collection && str_eq((struct str){record->key, record->key_n}, key))
             return record;
@@ -92,12 +93,15 @@ static struct store_record *new_record(struct waf_store *store)
         store->count += record != NULL;
         return record;
     }
-    struct list *oldest = list_pop_front(&store->used);
-    if (!oldest)
-        return NULL;
-    record = container_of(oldest, struct store_record, by_use);
-    memset(record, 0, sizeof *record);
-    return record;
+    for (struct list *node = store->used.next; node != &store->used; node = node->next) {
+        record = container_of(node, struct store_record, by_use);
+        if (record->open_count)
+            continue;
+        list_remove(node);
+        memset(record, 0, sizeof *record);
+        return record;
+    }
+    return NULL;
 }
 
 struct store_record *store_open(struct waf_store *store, enum variable collection, struct str key,
@@ -122,7 +126,14 @@ struct store_record *store_open(struct waf_store *store, enum variable collectio
     record->last_used_s = now_s;
     list_push_back(&store->used, &record->by_use);
     drop_expired(record, now_s);
+    record->open_count++;
     return record;
+}
+
+void store_close(struct store_record *record)
+{
+    if (record)
+        record->open_count--;
 }
 
 const struct pairs *store_vars(const struct store_record *record)

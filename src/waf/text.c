@@ -14,6 +14,18 @@ bool text_starts_nocase(struct str s, struct str prefix)
     return s.n >= prefix.n && str_eq_nocase(str_take(s, prefix.n), prefix);
 }
 
+bool text_contains_any(struct str s, const char *const *what)
+{
+    for (; *what; what++) {
+        struct str sought = str_of(*what);
+        for (size_t i = 0; i + sought.n <= s.n; i++) {
+            if (text_starts_nocase(str_skip(s, i), sought))
+                return true;
+        }
+    }
+    return false;
+}
+
 int64_t text_number(struct str s)
 {
     const int64_t max = INT32_MAX; /* ModSecurity counts in int */
@@ -33,7 +45,13 @@ int64_t text_number(struct str s)
 
 struct str text_of_number(struct arena *arena, int64_t value)
 {
-    return arena_printf(arena, "%lld", (long long)value);
+    enum { DIGITS_MAX = 24 };
+    char *memory = arena_bytes(arena, DIGITS_MAX);
+    struct buf out = buf_over(memory, memory ? DIGITS_MAX : 0);
+    if (value < 0)
+        buf_char(&out, '-');
+    buf_u64(&out, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
+    return buf_text(&out);
 }
 
 struct str text_url_decode(struct str s, struct arena *arena, unsigned *invalid)
@@ -56,6 +74,12 @@ struct str text_url_decode(struct str s, struct arena *arena, unsigned *invalid)
         }
     }
     return (struct str){out, n};
+}
+
+ptrdiff_t text_find(struct str s, struct str what)
+{
+    const char *at = what.n > s.n ? NULL : what.n ? memmem(s.p, s.n, what.p, what.n) : s.p;
+    return at || !what.n ? at - s.p : -1;
 }
 
 bool pairs_add(struct pairs *list, struct arena *arena, struct str name, struct str value)

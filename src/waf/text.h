@@ -43,8 +43,10 @@ static inline char hex_byte(const char *p)
 
 struct str text_trim(struct str s); /* without is_space() at both ends */
 bool text_starts_nocase(struct str s, struct str prefix);
+bool text_contains_any(struct str s, const char *const *what); /* without case; the list ends in NULL */
 int64_t text_number(
     struct str s); /* as atoi(): leading space, sign, digits; saturates; 0 for anything else */
+ptrdiff_t text_find(struct str s, struct str what); /* as str_find(), for long texts */
 struct str text_of_number(struct arena *, int64_t value);
 /* RFC 3986 2.1 with '+' as space, in place of nothing: what is not an encoding stays. Counts those. */
 struct str text_url_decode(struct str s, struct arena *, unsigned *invalid);

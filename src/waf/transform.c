@@ -59,10 +59,10 @@ static struct buf room(struct arena *arena, size_t n)
 
 struct str transform_lowercase(struct str in, const struct unicode_map *, struct arena *arena)
 {
-    struct buf out = room(arena, in.n);
-    for (size_t i = 0; i < in.n; i++)
-        buf_char(&out, ascii_lower(in.p[i]));
-    return buf_text(&out);
+    char *out = arena_bytes(arena, in.n);
+    for (size_t i = 0; out && i < in.n; i++)
+        out[i] = ascii_lower(in.p[i]);
+    return (struct str){out, out ? in.n : 0};
 }
 
 struct str transform_remove_nulls(struct str in, const struct unicode_map *, struct arena *arena)
@@ -84,24 +84,27 @@ static bool is_blank(char c)
 
 struct str transform_remove_whitespace(struct str in, const struct unicode_map *, struct arena *arena)
 {
-    struct buf out = room(arena, in.n);
-    for (size_t i = 0; i < in.n; i++) {
-        if (!is_blank(in.p[i]))
-            buf_char(&out, in.p[i]);
+    char *out = arena_bytes(arena, in.n);
+    size_t n = 0;
+    for (size_t i = 0; out && i < in.n; i++) {
+        out[n] = in.p[i];
+        n += !is_blank(in.p[i]);
     }
-    return buf_text(&out);
+    return (struct str){out, n};
 }
 
 struct str transform_compress_whitespace(struct str in, const struct unicode_map *, struct arena *arena)
 {
-    struct buf out = room(arena, in.n);
-    for (size_t i = 0; i < in.n; i++) {
-        if (!is_blank(in.p[i]))
-            buf_char(&out, in.p[i]);
-        else if (i == 0 || !is_blank(in.p[i - 1]))
-            buf_char(&out, ' ');
+    char *out = arena_bytes(arena, in.n);
+    bool after_blank = false;
+    size_t n = 0;
+    for (size_t i = 0; out && i < in.n; i++) {
+        bool blank = is_blank(in.p[i]);
+        out[n] = blank ? ' ' : in.p[i];
+        n += !blank || !after_blank;
+        after_blank = blank;
     }
-    return buf_text(&out);
+    return (struct str){out, n};
 }
 
 /* A C comment becomes one space, also one that is never closed. */
@@ -141,9 +144,10 @@ struct str transform_remove_comments_char(struct str in, const struct unicode_ma
  * before a slash or a parenthesis, letters are small. */
 struct str transform_cmd_line(struct str in, const struct unicode_map *, struct arena *arena)
 {
-    struct buf out = room(arena, in.n);
+    char *out = arena_bytes(arena, in.n);
     bool after_space = false;
-    for (size_t i = 0; i < in.n; i++) {
+    size_t n = 0;
+    for (size_t i = 0; out && i < in.n; i++) {
         switch (in.p[i]) {
         case '"':
         case '\'':
@@ -156,20 +160,20 @@ struct str transform_cmd_line(struct str in, const struct unicode_map *, struct 
         case '\t':
         case '\r':
         case '\n':
-            if (!after_space)
-                buf_char(&out, ' ');
+            out[n] = ' ';
+            n += !after_space;
             after_space = true;
             break;
         case '/':
         case '(':
-            out.n -= after_space && out.n; /* nothing is there when the arena is full */
+            n -= after_space;
             [[fallthrough]];
         default:
-            buf_char(&out, ascii_lower(in.p[i]));
+            out[n++] = ascii_lower(in.p[i]);
             after_space = false;
         }
     }
-    return buf_text(&out);
+    return (struct str){out, n};
 }
 
 struct str transform_length(struct str in, const struct unicode_map *, struct arena *arena)

@@ -290,32 +290,64 @@ struct str transform_base64_decode(struct str in, const struct unicode_map *, st
     return buf_text(&out);
 }
 
-/* ---- UTF-8 into %uHHHH */
+/* ---- UTF-8 into %uHHHH, as ModSecurity 2.9 has it: a character written longer than it has to be is decoded
+ * all the same (so that %c0%af is found to be a slash), with its first byte behind it, as half a surrogate
+ * pair has; a first byte without those that must follow is dropped, and so is a NUL. */
 
-static void write_percent_u(struct buf *out, const char *p, unsigned n)
+static unsigned utf8_length(uint8_t first)
 {
-    static const uint8_t first_mask[5] = {0, 0x7f, 0x1f, 0x0f, 0x07};
-    uint32_t code = (uint8_t)p[0] & first_mask[n];
-    for (unsigned i = 1; i < n; i++)
-        code = code << 6 | ((uint8_t)p[i] & 0x3f);
+    return (first & 0xe0) == 0xc0 ? 2 : (first & 0xf0) == 0xe0 ? 3 : (first & 0xf8) == 0xf0 ? 4 : 1;
+}
+
+/* The code of n bytes; false: not all of them are there. */
+static bool utf8_code(struct str in, unsigned n, uint32_t *ret_code)
+{
+    uint32_t code = (uint8_t)in.p[0] & (0x7fU >> n);
+    if (n > in.n)
+        return false;
+    for (unsigned i = 1; i < n; i++) {
+        if (((uint8_t)in.p[i] & 0xc0) != 0x80)
+            return false;
+        code = code << 6 | ((uint8_t)in.p[i] & 0x3f);
+    }
+    *ret_code = code;
+    return true;
+}
+
+static unsigned write_percent_u(struct buf *out, struct str in, unsigned n)
+{
+    static const uint32_t smallest[] = {[2] = 0x80, [3] = 0x800, [4] = 0x10000};
+    uint8_t first = (uint8_t)in.p[0];
+    uint32_t code;
+    if (first >= 0xf5)
+        buf_char(out, in.p[0]);
+    if (!utf8_code(in, n, &code))
+        return 1;
     buf_printf(out, "%%u%04x", (unsigned)code);
+    if (code < smallest[n] || (code >= 0xd800 && code <= 0xdfff))
+        buf_char(out, in.p[0]);
+    return n;
 }
 
 struct str transform_utf8_to_unicode(struct str in, const struct unicode_map *, struct arena *arena)
 {
-    size_t wide = 0;
-    for (size_t i = 0; i < in.n; i++)
+    size_t wide = 0, nuls = 0;
+    for (size_t i = 0; i < in.n; i++) {
         wide += (uint8_t)in.p[i] >= 0xc0;
-    if (!wide)
+        nuls += in.p[i] == '\0';
+    }
+    if (!wide && !nuls)
         return in;
-    struct buf out = room(arena, in.n + wide * 7); /* %u and at most six digits for a sequence */
+    struct buf out = room(arena, in.n + wide * 7); /* %u and at most six digits and a byte for a sequence */
     for (size_t i = 0; i < in.n;) {
-        unsigned bad, n = utf8_sequence(in.p + i, in.n - i, &bad);
-        if (n > 1)
-            write_percent_u(&out, in.p + i, n);
-        else
+        unsigned n = utf8_length((uint8_t)in.p[i]);
+        if (n > 1) {
+            i += write_percent_u(&out, str_skip(in, i), n);
+            continue;
+        }
+        if (in.p[i])
             buf_char(&out, in.p[i]);
-        i += n ? n : 1;
+        i++;
     }
     return buf_text(&out);
 }

@@ -2,10 +2,13 @@
 #ifndef POLDER_WAF_TX_H
 #define POLDER_WAF_TX_H
 
+#include "waf/fhir.h"
 #include "waf/rules.h"
 #include "waf/text.h"
+#include "waf/vars.h"
 
-/* What a multipart body did wrong (MULTIPART_STRICT_ERROR is any of the first ones). */
+/* What a multipart body did wrong. MULTIPART_STRICT_ERROR is any of the first ones, or that it could not be
+ * read to its end. */
 enum multipart_flag {
     MULTIPART_BOUNDARY_QUOTED = 1 << 0,
     MULTIPART_BOUNDARY_WHITESPACE = 1 << 1,
@@ -18,7 +21,8 @@ enum multipart_flag {
     MULTIPART_INVALID_PART = 1 << 8,
     MULTIPART_INVALID_HEADER_FOLDING = 1 << 9,
     MULTIPART_FILE_LIMIT = 1 << 10,
-    MULTIPART_STRICT = (1 << 11) - 1,
+    MULTIPART_BROKEN = 1 << 13,
+    MULTIPART_STRICT = ((1 << 11) - 1) | MULTIPART_BROKEN,
     MULTIPART_CRLF_LINE = 1 << 11, /* a line ended in CR LF; wrong only beside one that ended in LF */
     MULTIPART_UNMATCHED_BOUNDARY = 1 << 12,
 };
@@ -38,6 +42,7 @@ struct body {
     struct str xml_text;
     bool has_xml;
     struct pairs xml_attributes;
+    struct fhir_values fhir;
     unsigned bad_encodings;
     enum waf_limit limit;
 };
@@ -47,6 +52,8 @@ struct body_input {
     struct str bytes, content_type;
     const struct waf_limits *limits;
     size_t args_before; /* already there, from the query */
+    enum waf_profile profile;
+    const struct waf_types *types; /* NULL: our own */
     struct arena *arena;
 };
 
@@ -69,6 +76,21 @@ struct collection {
 };
 
 enum { COLLECTIONS = 5 };
+
+/* One value of a target. Its name in full is "ARGS:name", or "REQUEST_URI" when it has none. */
+struct value {
+    enum variable variable;
+    bool is_count, has_name;
+    bool is_fhir_text; /* !FHIR_TEXT takes it away, under whatever variable it comes */
+    struct str name, text;
+};
+
+struct values {
+    struct value *items;
+    size_t n, cap;
+};
+
+struct room;
 
 struct waf_tx {
     const struct waf_rules *rules;
@@ -96,10 +118,13 @@ struct waf_tx {
     bool has_response_bytes;
     uint64_t duration_us;
 
-    struct pairs vars; /* TX */
+    struct vars vars; /* TX */
     struct collection collections[COLLECTIONS];
     struct pairs matched, matched_before; /* full name and value: of this link, of the one before */
-    struct str matched_name, matched_value;
+    struct value last;                    /* what matched last; its text is the one that matched */
+    bool has_last;
+    char *kept; /* where last.text lies when nobody else keeps it */
+    size_t kept_cap;
     unsigned highest_severity;
     bool hit_regex_limit;
 
@@ -113,44 +138,97 @@ struct waf_tx {
     struct waf_verdict verdict;
     struct waf_match *matches;
     size_t match_cap;
+
+    struct room *room; /* of the fast engine */
+    waf_pause_fn *pause;
+    void *pause_context;
+    uint32_t work; /* since the last pause */
 };
 
-/* One value of a target. Its name in full is "ARGS:name", or "REQUEST_URI" when it has none. */
-struct value {
-    enum variable variable;
-    bool is_count, has_name;
-    struct str name, text;
+/* What a variable is: one text, or lists of pairs of which values or names count. */
+struct view {
+    struct str one;
+    bool is_one, is_absent, takes_names;
+    struct pairs lists[3]; /* of arguments: the query's, the body's, and FHIR's (fhir.h) */
 };
 
-struct values {
-    struct value *items;
-    size_t n, cap;
-};
-
+struct view collect_view(struct waf_tx *, const struct target *);
+/* Taken out by the link's own "!", or from outside for the chain's first rule. */
+bool collect_excludes(struct waf_tx *, const struct rule *head, const struct rule *link,
+                      const struct value *);
+struct value collect_count(struct waf_tx *, const struct target *);
 /* All values a link of a chain looks at, exclusions applied; in the scratch. */
 void collect_values(struct waf_tx *, const struct rule *head, const struct rule *link, struct values *ret);
 /* One value, for a macro; false: there is none. selector may be { NULL, 0 }. */
 bool collect_one(struct waf_tx *, enum variable, struct str selector, struct str *ret);
-struct str value_full_name(const struct value *, struct arena *);
+struct str value_full_name(const struct value *, struct arena *, size_t most);
 
-/* In the arena given. */
-struct str macro_expand(struct waf_tx *, const struct macro *, struct arena *);
+/* In the arena given, unless there is nothing to put in; at most so many bytes of it. */
+struct str macro_put_in(struct waf_tx *, const struct macro *, struct arena *, size_t most);
 
-/* TX and the collections of the store. */
-void vars_set(struct waf_tx *, enum variable collection, struct str name, struct str value);
-void vars_unset(struct waf_tx *, enum variable collection, struct str name);
-void vars_expire(struct waf_tx *, enum variable collection, struct str name, int64_t seconds);
-const struct pairs *vars_of(struct waf_tx *, enum variable collection); /* NULL: not opened */
-void vars_open(struct waf_tx *, enum variable collection, struct str key);
-bool vars_is_pinned(const struct waf_tx *,
-                    struct str name); /* set by the cluster, not to be changed by rules */
-void vars_pin(struct waf_tx *);       /* what the cluster sets */
+static inline struct str macro_expand_some(struct waf_tx *tx, const struct macro *macro, struct arena *arena,
+                                           size_t most)
+{
+    return macro->count ? macro_put_in(tx, macro, arena, most) : str_take(macro->source, most);
+}
+
+static inline struct str macro_expand(struct waf_tx *tx, const struct macro *macro, struct arena *arena)
+{
+    return macro->count ? macro_put_in(tx, macro, arena, SIZE_MAX) : macro->source;
+}
+
+/* TX and the collections of the store, by any name. */
+void tx_set(struct waf_tx *, enum variable collection, struct str name, struct str value);
+void tx_unset(struct waf_tx *, enum variable collection, struct str name);
+void tx_expire(struct waf_tx *, enum variable collection, struct str name, int64_t seconds);
+/* At least those that the target takes, in the order they were set; for TX made anew in the scratch. */
+struct pairs tx_list(struct waf_tx *, const struct target *);
+int64_t tx_number(struct waf_tx *, enum variable collection, struct str name); /* 0: not set */
+void tx_open_collection(struct waf_tx *, enum variable collection, struct str key);
+void tx_pin(struct waf_tx *); /* what the cluster sets and no rule may change */
 
 void steps_run(struct waf_tx *, const struct rule *link);
-void run_phase(struct waf_tx *, uint8_t phase);
+
+/* What follows when a value matches: both engines say the same. */
+bool outcome_is_final(const struct waf_tx *); /* only phase 5 goes on, and it decides nothing */
+void outcome_captures(struct waf_tx *, const struct operator_outcome *);
+/* lasts: the text lives as long as the transaction. */
+void outcome_match(struct waf_tx *, const struct rule *link, const struct value *, struct str text,
+                   bool lasts);
+void outcome_begin_chain(struct waf_tx *, const struct rule *head);
+void outcome_begin_link(struct waf_tx *);
+
+static inline bool is_removed(const struct waf_tx *tx, const struct rule *rule)
+{
+    return rule_set_has(&tx->removed, rule->index) || rule_set_has(&tx->overlay->removed, rule->index);
+}
+
+bool is_phase_over(const struct waf_tx *);
+void note_memory(struct waf_tx *);
+
+/* The reference: all of a phase; one link of a chain; one value (did it match?). The fast engine uses the
+ * latter for what is too rare to be made fast. */
+void reference_run_phase(struct waf_tx *, uint8_t phase);
+bool reference_run_link(struct waf_tx *, const struct rule *link);
+bool reference_try_value(struct waf_tx *, const struct rule *link, const struct value *);
+void fast_run_phase(struct waf_tx *, uint8_t phase);
+
+/* Work in nanoseconds, roughly; now and then the caller of the transaction is asked to do something else.
+ * Nothing that transactions share is in use. */
+enum { WORK_BETWEEN_PAUSES = 30'000 };
+static inline void tx_work(struct waf_tx *tx, size_t work)
+{
+    tx->work += (uint32_t)work;
+    if (tx->work < WORK_BETWEEN_PAUSES)
+        return;
+    tx->work = 0;
+    if (tx->pause)
+        tx->pause(tx->pause_context);
+}
 
 struct store_record *store_open(struct waf_store *, enum variable collection, struct str key, int64_t now_s,
                                 uint64_t timeout_s);
+void store_close(struct store_record *); /* NULL is fine; until then it is nobody else's */
 const struct pairs *store_vars(const struct store_record *);
 bool store_set(struct store_record *, struct str name, struct str value);
 void store_unset(struct store_record *, struct str name);

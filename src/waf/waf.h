@@ -48,6 +48,13 @@ struct waf_problems {
  * Nothing that is not understood is skipped. */
 struct waf_rules *waf_rules_load(struct str name, struct str text, const struct waf_files *,
                                  struct waf_problems *ret_problems);
+/* The same; regular expressions that `like` (which may be NULL) has as well are not compiled again but used
+ * there, with the code that was made for them: it must live longer. */
+struct waf_rules *waf_rules_load_like(const struct waf_rules *like, struct str name, struct str text,
+                                      const struct waf_files *, struct waf_problems *ret_problems);
+/* Just-in-time compiles the regular expressions, which are interpreted otherwise: same verdicts, less time.
+ * Makes memory executable, which a sandboxed process may not; call it before the walls are raised. */
+void waf_rules_make_code(struct waf_rules *);
 void waf_rules_free(struct waf_rules *); /* NULL is fine; no overlay or tx may use it any more */
 
 struct waf_rule_info {
@@ -71,12 +78,43 @@ struct waf_limits {
 
 struct waf_limits waf_rules_limits(const struct waf_rules *);
 
+/* ---- the prefilter
+ *
+ * What tells in one pass over many texts which rules can match at all (Vectorscan). It selects rules, never
+ * requests: without one, verdicts are the same and cost more. Its compilation takes seconds, so it is kept as
+ * bytes, under a name that changes with whatever it was made from. */
+
+/* Hexadecimal digits over the patterns, the way they are compiled and the machine's instruction set. */
+enum { WAF_PREFILTER_KEY_BYTES = 64 };
+void waf_prefilter_key(const struct waf_rules *, char ret_key[WAF_PREFILTER_KEY_BYTES]);
+/* progress may be NULL; it hears how many of how many patterns are done. False: no memory. */
+bool waf_prefilter_compile(const struct waf_rules *, struct arena *,
+                           void (*progress)(void *context, size_t done, size_t all), void *context,
+                           struct str *ret_bytes);
+/* From now on the rules use it; bytes (64-byte aligned, may be read-only and shared between processes) are
+ * borrowed until waf_rules_free. False: not made from these rules, for another machine, or damaged; the rules
+ * go on without. */
+bool waf_rules_take_prefilter(struct waf_rules *, struct str bytes);
+bool waf_rules_has_prefilter(const struct waf_rules *);
+
 /* ---- a cluster's overlay */
 
 enum waf_mode { WAF_OFF, WAF_DETECT, WAF_BLOCK, WAF_AS_RULES_SAY };
 
+/* Both give the same verdicts; the reference is there to hold the other against. */
+enum waf_engine { WAF_ENGINE_FAST, WAF_ENGINE_REFERENCE };
+
+/* What kind of traffic a cluster has. FHIR: bodies that are FHIR resources, and FHIR searches, are read by
+ * the types of their elements (docs/care-traffic.md). */
+enum waf_profile { WAF_PROFILE_PLAIN, WAF_PROFILE_FHIR };
+
+struct waf_types; /* waf/types.h */
+
 struct waf_overlay_options {
     enum waf_mode mode;
+    enum waf_profile profile;
+    const struct waf_types *types; /* what is known of FHIR's elements; NULL: the table of our own */
+    enum waf_engine engine;
     unsigned paranoia;                              /* 1..4; 0: as the rules say */
     unsigned inbound_threshold, outbound_threshold; /* 0: as the rules say */
     /* SecRuleRemoveById, -ByTag, -ByMsg and SecRuleUpdateTargetById, -ByTag, -ByMsg; the latter may only take
@@ -130,7 +168,8 @@ enum waf_limit {
     WAF_LIMIT_MEMORY,    /* 413: the arena is full */
 };
 
-/* One value that a rule matched. */
+/* One value that a rule matched. Each text is cut after WAF_MATCH_TEXT_MAX bytes. */
+enum { WAF_MATCH_TEXT_MAX = 2048 };
 struct waf_match {
     uint64_t rule_id;
     uint32_t rule; /* index, for waf_rules_info */
@@ -166,6 +205,20 @@ enum waf_action waf_tx_response_body(struct waf_tx *, struct str body);         
 void waf_tx_logging(struct waf_tx *, uint64_t duration_us);                         /* phase 5 */
 
 struct waf_verdict waf_tx_verdict(const struct waf_tx *);
+
+/* Sums of anomaly scores as the Core Rule Set keeps them (3.x and 4.x under different names) and the
+ * thresholds they are held against; 0: the rules keep none, or did not get so far. */
+struct waf_scores {
+    uint32_t inbound, outbound, inbound_threshold, outbound_threshold;
+};
+struct waf_scores waf_tx_scores(struct waf_tx *);
+
+/* A phase calls pause between pieces of work of at most some tens of microseconds. It may return much later,
+ * and other transactions may have run meanwhile: that is how an inspection is sliced. Or never: then the
+ * transaction is only freed, and nothing but what waf_tx_free gives back may be held at that moment. NULL: no
+ * pauses. */
+typedef void waf_pause_fn(void *context);
+void waf_tx_set_pause(struct waf_tx *, waf_pause_fn *, void *context);
 
 /* Whether rules want to see a body with this content type at all (SecResponseBodyMimeType). */
 bool waf_tx_wants_response_body(const struct waf_tx *);

@@ -68,6 +68,8 @@ static void test_xml(void **)
            "/*=xy<z>;");
     expect("text/xml", "<a b=\"1\"><c d=\"&lt;2\"/></a>", "XML://@*", "//@*=1;//@*=<2;");
     expect("text/xml", "<a b=\"1\">x</a>", "XML:/*|XML://@*|!XML:/*", "//@*=1;");
+    expect("text/xml", "<n:a xmlns=\"urn:d\" xmlns:n=\"urn:n\" n:b=\"1\" xmlnsx=\"2\"/>", "XML://@*",
+           "//@*=1;//@*=2;");
     expect("text/xml", "<a>x", "REQBODY_ERROR", "=1;");
     expect("text/xml", "<!DOCTYPE a [<!ENTITY e \"x\">]><a>&e;</a>", "REQBODY_ERROR_MSG",
            "=XML parser parsing error: XML: entity declarations are refused;");
@@ -106,6 +108,8 @@ static void test_multipart_flags(void **)
         {MULTIPART, "x\r\n" PART("a", "") "\r\n1\r\n--B--\r\n", "DATA_BEFORE"},
         {MULTIPART, PART("a", "") "\r\n1\r\n--B--\r\nx", "DATA_AFTER"},
         {MULTIPART, PART("a", "") "X-A: 1\r\n 2\r\n\r\n1\r\n--B--\r\n", "HEADER_FOLDING"},
+        {MULTIPART, PART("a", "") "X-A: 1\r\n\v2\r\n\r\n1\r\n--B--\r\n", "HEADER_FOLDING"},
+        {MULTIPART, PART("a", "") "X-A: 1\r\n\v2\r\n\r\n1\r\n--B--\r\n", "INVALID_HEADER_FOLDING"},
         {MULTIPART, "--B\nContent-Disposition: form-data; name=\"a\"\n\n1\n--B--\n", "LF_LINE"},
         {MULTIPART, PART("a", "") "X-A: 1\n\r\n1\r\n--B--\r\n", "CRLF_LF_LINES"},
         {MULTIPART, "--B\r\nContent-Disposition: form-data; name='a'\r\n\r\n1\r\n--B--\r\n",
@@ -151,8 +155,10 @@ static void test_multipart_refused(void **)
         {MULTIPART, PART("a", "") "\r\n1\r\n-- B\r\n--B--\r\n"},
         {MULTIPART, "--B\r\n folded: x\r\n\r\n--B--\r\n"},
     };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         expect(rows[i].type, rows[i].body, "REQBODY_ERROR", "=1;");
+        expect(rows[i].type, rows[i].body, "MULTIPART_STRICT_ERROR", "=1;");
+    }
 }
 
 static enum waf_limit limit_of(const char *content_type, const char *body)
