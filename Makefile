@@ -25,10 +25,12 @@ check: ## the fast tests, in seconds: unit, layers, format
 	@tools/setup build test
 	@$(PYTHON) tools/test.py --fast
 
-bench: ## measure beside nginx and HAProxy; writes docs/benchmarks.md
+bench: ## measure beside nginx, HAProxy and libmodsecurity; writes docs/benchmarks.md
 	@tools/setup build bench
-	@$(PYTHON) tools/build.py release tests/bench/bench-origin tests/bench/bench-relay tests/bench/bench-load
+	@$(PYTHON) tools/build.py release tests/bench/bench-origin tests/bench/bench-relay tests/bench/bench-load tests/bench/bench-filter
 	@$(PYTHON) tests/bench/bench_gate.py $(BENCH_ARGS)
+	@build/release/tests/bench/bench-filter || test $$? = 77 # 77: not root
+	@$(PYTHON) tests/bench/bench_waf.py $(BENCH_WAF_ARGS)
 
 fuzz: ## run each fuzz target for FUZZ_SECONDS (30), or only FUZZ_TARGETS
 	@tools/setup build test
@@ -46,7 +48,8 @@ cover: ## coverage of all tests, as build/cover/report/index.html
 	@tools/setup build run test cover
 	@$(PYTHON) tools/cover.py
 
-suites: ## outside test suites from SUITES=DIR
+suites: ## outside test suites from SUITES=DIR, and the firewall beside ModSecurity's own engines
+	@tools/setup build run suites
 	@tools/suites "$(SUITES)"
 
 format: ## lay out the code in place

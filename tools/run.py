@@ -31,6 +31,18 @@ gate:
   access_log: {dev}/access.jsonl
   management: 127.0.0.1:{management}
 
+# Debian's rules; an installed gate takes these by itself when `rules` is left out.
+waf:
+  rules:
+    - {root}/share/waf/polder.conf
+    - /etc/modsecurity/crs/crs-setup.conf
+    - /etc/modsecurity/crs/REQUEST-900-EXCLUSION-RULES-BEFORE-CRS.conf
+    - {root}/share/waf/fhir.conf
+    - {root}/share/waf/care-language.conf
+    - /usr/share/modsecurity-crs/rules/*.conf
+    - /etc/modsecurity/crs/RESPONSE-999-EXCLUSION-RULES-AFTER-CRS.conf
+    - {root}/share/waf/fhir-after.conf
+
 certificates:
 {certificates}
 upstreams:
@@ -58,6 +70,7 @@ UPSTREAM = """  - name: {name}
 """
 CLUSTER = """  - name: {name}
     hosts: [{hosts}]
+    waf: {{ mode: block, profile: fhir }}
     routes:
       - {{ path: /, upstream: {name} }}
 """
@@ -91,7 +104,7 @@ def check_ports():
 def write_config(path):
     names = [f"{name}-{kind}" for name in CLUSTERS for kind in ("ecdsa", "rsa")]
     path.write_text(CONFIG.format(
-        run_directory=run_directory(), dev=DEV, management=MANAGEMENT, https=HTTPS, http=HTTP,
+        run_directory=run_directory(), dev=DEV, root=build.ROOT, management=MANAGEMENT, https=HTTPS, http=HTTP,
         certificates="".join(CERTIFICATE.format(name=name, dev=DEV) for name in names),
         certificate_names=", ".join(names),
         upstreams="".join(UPSTREAM.format(name=name, port=port) for name, (port, _, _) in CLUSTERS.items()),
@@ -179,6 +192,7 @@ Polder serves two clusters:
 Try, in another terminal in this folder:
     curl --cacert {ca} https://localhost:{HTTPS}/
     curl --cacert {ca} --resolve zuid.localhost:{HTTPS}:127.0.0.1 https://zuid.localhost:{HTTPS}/echo
+    curl --cacert {ca} "https://localhost:{HTTPS}/?q=<script>alert(1)</script>"   # 403: the firewall
     curl --cacert {ca} --cert {client}.pem --key {client}.key https://localhost:{HTTPS}/echo
     h2load -n 10000 -c 8 -m 8 https://localhost:{HTTPS}/
     {polder} status

@@ -61,7 +61,8 @@ def code(text):
 LABELS = [  # the first that a name begins with counts
     ("build_info", "version"), ("refusals_total", "reason"), ("role_", "role, slot"),
     ("certificate_", "certificate"), ("cluster_requests_total", "cluster, code"), ("cluster_", "cluster"),
-    ("upstream_endpoint_", "upstream, endpoint"),
+    ("upstream_endpoint_", "upstream, endpoint"), ("waf_rule_hits_total", "cluster, rule, outcome"),
+    ("patch_", "cluster, patch"),
 ]
 OWN_METRIC = re.compile(r'"([a-z_]+)", "(counter|gauge|histogram)",\s*STR\("([^"]*)"\)')
 
@@ -71,8 +72,10 @@ def labels_of(name):
 
 
 def metrics_page():
-    own = sorted(OWN_METRIC.findall((ROOT / "src/gate/observer_metrics.c").read_text()))
-    counters = rows("src/base/counters.def", "COUNTER")
+    own = sorted(found for name in ("observer_metrics.c", "observer_waf_answers.c")
+                 for found in OWN_METRIC.findall((ROOT / "src/gate" / name).read_text()))
+    # What workers count in microseconds is shown in seconds.
+    counters = [(name.replace("microseconds", "seconds"), *rest) for name, *rest in rows("src/base/counters.def", "COUNTER")]
     refusals = rows("src/http/refusals.def", "REFUSAL")
     return f"""# Metrics
 

@@ -14,7 +14,7 @@ import testlog
 
 # Parts: (words, variant, suites of `meson test`, timeout factor). None for the suites: only build.
 FULL = [
-    ("gcc, release: all tests", "release", ["unit", "fuzz", "lint", "wire"], 1),
+    ("gcc, release: all tests", "release", ["unit", "fuzz", "lint", "bpf", "net", "wire"], 1),
     ("clang: the walls under attack", "clang", ["breach"], 1),
     ("gcc, ASan and UBSan: unit, fuzz corpora, wire", "asan", ["unit", "fuzz", "wire"], 4),
 ]

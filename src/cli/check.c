@@ -2,6 +2,7 @@
 #include "base/must.h"
 #include "cli/cli.h"
 #include "config/config.h"
+#include "proxy/inspect_rules.h"
 #include "tls/context.h"
 #include "tls/signer.h"
 #include "json/writer.h"
@@ -12,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PROBLEMS_BYTES = 4 << 20, EXTRA_MAX = 256, KEY_MAX = 1 << 16 };
+enum { PROBLEMS_BYTES = 4 << 20, EXTRA_MAX = 256, KEY_MAX = 1 << 16, RULE_PROBLEMS_BYTES = 64 << 10 };
 
 /* A run of `polder check`: what config_parse found, and after it what only OpenSSL can tell. */
 struct check {
@@ -105,6 +106,17 @@ static void check_certificates(struct check *c)
     }
 }
 
+/* ---- the rules of the firewall */
+
+static void check_rules(struct check *c, const struct config_files *files)
+{
+    struct buf problems = buf_over(arena_bytes(c->arena, RULE_PROBLEMS_BYTES), RULE_PROBLEMS_BYTES);
+    if (!problems.p || inspect_check(c->config, files, &problems, NULL))
+        return;
+    for (struct str rest = buf_text(&problems); rest.n;)
+        add_problem(c, false, str_cut(&rest, '\n'), STR(""));
+}
+
 /* ---- the report */
 
 static bool is_fine(const struct check *c)
@@ -187,8 +199,10 @@ static enum exit_status run(struct check *c, const struct cli *cli)
     }
     struct config_files files = config_disk_files(c->disk);
     c->config = config_parse(c->path, c->yaml, &files, c->arena, &c->problems, &c->count);
-    if (c->config)
+    if (c->config) {
         check_certificates(c);
+        check_rules(c, &files);
+    }
     return report(c, cli);
 }
 

@@ -21,7 +21,9 @@ enum exit_status {
 struct cli {
     const char *socket; /* as given, or NULL */
     const char *config; /* as given, or NULL */
-    bool json, once, color;
+    /* of `polder waf`, as given, or NULL */
+    const char *cluster, *since, *reference, *paranoia, *replay, *for_time, *reason;
+    bool json, once, color, clear, masked;
     char **arguments; /* of the command */
     unsigned argument_count;
 };

@@ -30,6 +30,14 @@ static const struct {
     {"--config", "FILE", "The configuration the gate was started with, to find its control socket."},
     {"--json", NULL, "Answer in JSON, for programs."},
     {"--once", NULL, "top: one picture, then stop."},
+    {"--cluster", "NAME", "waf: only that cluster."},
+    {"--since", "TIME", "waf tune: only what came since then, like 2h or 2026-01-31T09:41:07."},
+    {"--reference", "REF", "waf tune: only the request with that reference."},
+    {"--paranoia", "N", "waf test: another paranoia level, 1 to 4."},
+    {"--replay", "FOLDER", "waf tune: try requests in files with and without each proposal."},
+    {"--clear", NULL,
+     "waf excerpts: show excerpts in clear, with --for TIME (at most 24h) and --reason TEXT."},
+    {"--masked", NULL, "waf excerpts: mask them again."},
     {"--no-color", NULL,
      "No colors. They are also off when standard output is no terminal or NO_COLOR is set."},
 };
@@ -83,7 +91,7 @@ static void write_overview(struct buf *out)
         buf_printf(out, "  %-8s %-10s %s\n", commands[i].name, commands[i].arguments, commands[i].help);
     BUF_LIT(out, "\nOptions:\n");
     for (unsigned i = 0; i < sizeof options / sizeof *options; i++)
-        buf_printf(out, "  %-10s %-8s %s\n", options[i].name, options[i].argument ? options[i].argument : "",
+        buf_printf(out, "  %-11s %-8s %s\n", options[i].name, options[i].argument ? options[i].argument : "",
                    options[i].help);
     buf_char(out, '\n');
     buf_str(out, STR(exit_help));
@@ -137,6 +145,24 @@ static const char *option_value(char **argv, int argc, int *at, const char *name
     return argv[++*at];
 }
 
+static bool parse_waf_option(struct cli *cli, char **argv, int argc, int *at)
+{
+    const struct {
+        const char *name, **place;
+    } values[] = {{"--cluster", &cli->cluster},     {"--since", &cli->since},
+                  {"--reference", &cli->reference}, {"--paranoia", &cli->paranoia},
+                  {"--replay", &cli->replay},       {"--for", &cli->for_time},
+                  {"--reason", &cli->reason}};
+    for (unsigned i = 0; i < sizeof values / sizeof *values; i++) {
+        const char *value = option_value(argv, argc, at, values[i].name);
+        if (value) {
+            *values[i].place = value;
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool parse_option(struct cli *cli, char **argv, int argc, int *at)
 {
     const char *value;
@@ -146,12 +172,16 @@ static bool parse_option(struct cli *cli, char **argv, int argc, int *at)
         cli->once = true;
     else if (strcmp(argv[*at], "--no-color") == 0)
         cli->color = false;
+    else if (strcmp(argv[*at], "--clear") == 0)
+        cli->clear = true;
+    else if (strcmp(argv[*at], "--masked") == 0)
+        cli->masked = true;
     else if ((value = option_value(argv, argc, at, "--socket")))
         cli->socket = value;
     else if ((value = option_value(argv, argc, at, "--config")))
         cli->config = value;
     else
-        return false;
+        return parse_waf_option(cli, argv, argc, at);
     return true;
 }
 
@@ -187,7 +217,7 @@ static bool parse_arguments(struct cli *cli, int argc, char **argv, const char *
 static bool argument_count_is_right(const struct command *c, unsigned count)
 {
     unsigned max = *c->arguments ? 1 : 0, min = max && c->arguments[0] != '[' ? 1 : 0;
-    if (count >= min && count <= max)
+    if (strstr(c->arguments, "...") || (count >= min && count <= max))
         return true;
     if (max == 0)
         cli_complain("%s takes no argument", c->name);

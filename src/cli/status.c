@@ -160,6 +160,38 @@ static void print_missing_walls(struct page *p)
     }
 }
 
+/* ---- the firewall */
+
+static void print_waf(struct page *p)
+{
+    const struct document *d = p->d;
+    uint32_t waf = json_get(&d->tape, 0, STR("waf"));
+    uint32_t patches = waf == JSON_NONE ? JSON_NONE : json_get(&d->tape, waf, STR("patches"));
+    static const char *const states[] = {"effective", "not_effective", "cannot_tell", "not_tested"};
+    uint64_t counts[4], total = 0;
+    if (waf != JSON_NONE && !document_flag(d, waf, "configured")) {
+        heading(p, "Firewall");
+        BUF_LIT(&p->out, "  off: the configuration has no `waf`, so no request is looked at\n");
+        return;
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        counts[i] = patches == JSON_NONE ? 0 : document_number(d, patches, states[i]);
+        total += counts[i];
+    }
+    if (total == 0 && document_number(d, waf, "records") == 0)
+        return;
+    heading(p, "Firewall");
+    buf_printf(&p->out, "  records %llu", (unsigned long long)document_number(d, waf, "records"));
+    if (total)
+        buf_printf(&p->out,
+                   "; virtual patches, over all clusters: %llu effective, %llu not, of %llu nobody can tell",
+                   (unsigned long long)counts[0], (unsigned long long)counts[1],
+                   (unsigned long long)(counts[2] + counts[3]));
+    if (document_flag(d, waf, "excerpts_clear"))
+        BUF_LIT(&p->out, "\n  excerpts of requests are in clear: records may hold patients' data");
+    buf_char(&p->out, '\n');
+}
+
 /* ---- what the configuration names */
 
 static void print_listeners(struct page *p)
@@ -280,6 +312,7 @@ static void print_page(struct page *p)
     print_clusters(p);
     print_endpoints(p);
     print_certificates(p);
+    print_waf(p);
 }
 
 static enum exit_status show(const struct cli *cli, const struct document *d)

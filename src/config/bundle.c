@@ -72,6 +72,24 @@ static bool bundle_file(void *self, struct str path, struct str *ret_bytes, stru
     return false;
 }
 
+struct str config_list_name(struct arena *arena, struct str pattern)
+{
+    return arena_printf(arena, "\n%.*s", STR_ARG(pattern));
+}
+
+static bool bundle_list(void *self, struct str pattern, struct str *ret_lines)
+{
+    const struct bundle *b = self;
+    for (uint32_t i = 0; i < b->count; i++) {
+        struct str name = b->entries[i].path;
+        if (name.n == pattern.n + 1 && name.p[0] == '\n' && str_eq(str_skip(name, 1), pattern)) {
+            *ret_lines = b->entries[i].bytes;
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool unpack(struct str bytes, struct arena *arena, struct bundle *ret)
 {
     struct cursor c = cursor_over(bytes.p, bytes.n);
@@ -106,7 +124,7 @@ static struct str first_error(struct arena *arena, struct str path, const struct
 struct config *config_from_bundle(struct str bytes, struct arena *error_arena, struct str *ret_error)
 {
     struct bundle b = {0};
-    struct config_files files = {bundle_file, &b};
+    struct config_files files = {bundle_file, &b, bundle_list};
     struct config_problem *problems = NULL;
     unsigned count = 0;
     if (!unpack(bytes, error_arena, &b)) {
@@ -117,4 +135,13 @@ struct config *config_from_bundle(struct str bytes, struct arena *error_arena, s
     if (!config)
         *ret_error = first_error(error_arena, b.path, problems, count);
     return config;
+}
+
+bool config_bundle_files(struct str bytes, struct arena *arena, struct config_files *ret)
+{
+    struct bundle *b = arena_alloc(arena, sizeof *b);
+    if (!b || !unpack(bytes, arena, b))
+        return false;
+    *ret = (struct config_files){bundle_file, b, bundle_list};
+    return true;
 }

@@ -193,6 +193,7 @@ void cluster_end(struct reader *r, const struct node *node, void *base, unsigned
     if (!routes)
         return;
     memcpy(routes, cluster->routes, cluster->route_count * sizeof *routes);
+    config_inherit_waf(r, cluster, routes);
     qsort(routes, cluster->route_count, sizeof *routes, by_match);
     for (unsigned i = 0; i < cluster->route_count; i++)
         routes[i].index = i;
@@ -250,8 +251,22 @@ static void check_used_certificates(struct reader *r, const struct node *list)
     warn_unused(r, list, used, "the certificate", "listener or upstream");
 }
 
+/* Beside the access log, and only where there is a firewall that writes into it. */
+static void choose_waf_log(struct reader *r, struct config *c)
+{
+    struct str beside = c->gate.access_log;
+    size_t n = beside.n;
+    while (n && beside.p[n - 1] != '/')
+        n--;
+    if (c->gate.waf_log.n)
+        return;
+    c->gate.waf_log =
+        n && c->waf.is_set ? arena_printf(r->arena, "%.*s/waf.jsonl", (int)n - 1, beside.p) : STR("off");
+}
+
 void root_end(struct reader *r, const struct node *node, void *base, unsigned index)
 {
+    choose_waf_log(r, &((struct config_root *)base)->config);
     check_redirects(r, node_child(node, "listeners"));
     if (problems(r)->error_count)
         return; /* what is unused shows only when the rest is right */

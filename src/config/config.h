@@ -18,6 +18,9 @@ struct config_files {
      * in words ("no such file"). Both live until config_parse has returned. */
     bool (*read)(void *self, struct str path, struct str *ret_bytes, struct str *ret_error);
     void *self;
+    /* The files whose names match, in order, as `read` takes them: lines, each with its line feed; none is
+     * fine. False: the pattern cannot be followed. NULL: there are no patterns to follow here. */
+    bool (*list)(void *self, struct str pattern, struct str *ret_lines);
 };
 
 struct config_problem {
@@ -131,6 +134,44 @@ struct config_header_edit {
     struct str name, value; /* names in lower case */
 };
 
+enum config_waf_mode { WAF_MODE_UNSET, WAF_MODE_OFF, WAF_MODE_DETECT, WAF_MODE_BLOCK };
+enum config_waf_answers { WAF_ANSWERS_UNSET, WAF_ANSWERS_OFF, WAF_ANSWERS_ON };
+enum config_waf_profile { WAF_BODIES_PLAIN, WAF_BODIES_FHIR };
+
+struct config_patch { /* a virtual patch's file (waf/patch.h) */
+    struct str path, yaml;
+};
+
+struct config_waf {
+    bool is_set;
+    const struct config_patch *patches;
+    struct config_patch *patch_room; /* the same, while it is read */
+    unsigned patch_count;
+    const struct str *rules; /* files, patterns expanded, in order; as config_files.read takes them */
+    unsigned rule_count;
+    struct str cache_directory;
+    uint64_t memory_bytes; /* default 128 MiB */
+};
+
+struct config_cluster_waf {
+    bool is_set;
+    enum config_waf_mode mode;                      /* never UNSET */
+    uint32_t paranoia;                              /* 0: as the rules say */
+    uint32_t inbound_threshold, outbound_threshold; /* likewise */
+    struct str exclusions_path, exclusions;         /* path empty: the text stands in the configuration */
+    enum config_waf_profile profile;
+    enum config_waf_answers answers;
+    uint64_t body_bytes;                /* 0: as the rules say */
+    const struct str *patch_exceptions; /* ids of virtual patches that this cluster is without */
+    unsigned patch_exception_count;
+};
+
+struct config_route_waf { /* what the cluster says, where the route does not */
+    enum config_waf_mode mode;
+    enum config_waf_answers answers;
+    uint64_t body_bytes;
+};
+
 struct config_route {
     struct str path; /* prefix on segment boundaries, canonical; "/" matches all */
     bool exact;
@@ -143,7 +184,8 @@ struct config_route {
     unsigned request_edit_count, response_edit_count;
     uint64_t body_bytes;          /* 0: the listener's limit */
     uint32_t response_timeout_ms; /* 0: the upstream's */
-    unsigned index;               /* place among the cluster's routes */
+    struct config_route_waf waf;
+    unsigned index; /* place among the cluster's routes */
 };
 
 struct config_error_page {
@@ -161,6 +203,7 @@ struct config_cluster {
     const struct config_error_page *error_pages;
     unsigned error_page_count;
     struct str contact; /* shown on error pages: whom to call */
+    struct config_cluster_waf waf;
     unsigned index;
 };
 
@@ -171,6 +214,7 @@ struct config_gate {
     struct str state_directory;   /* default /var/lib/polder */
     struct str access_log;        /* a file, "-" for standard output, "off" */
     struct str event_log;         /* likewise, default "-" */
+    struct str waf_log;           /* likewise, default waf.jsonl beside the access log */
     struct addr management;       /* metrics and status; port 0: off */
     uint32_t resolve_interval_ms; /* names of endpoints are looked up again; default 30 s */
     uint32_t drain_timeout_ms; /* a draining worker with tunnels is ended after this; default 1 h; 0: never */
@@ -182,6 +226,7 @@ struct config {
     struct arena *arena; /* owns everything here, itself included */
     struct str path;
     struct config_gate gate;
+    struct config_waf waf;
     const struct config_certificate *certificates;
     unsigned certificate_count;
     const struct config_listener *listeners;
@@ -242,5 +287,8 @@ void config_bundle_write(struct buf *, struct str path, struct str yaml, const s
  * no system call but for memory; OpenSSL must have been initialised before where reading its own
  * configuration is forbidden. What `workers: auto` means was counted when the bundle was written. */
 struct config *config_from_bundle(struct str bundle, struct arena *error_arena, struct str *ret_error);
+/* The files in a bundle, and what its patterns matched. What is read lies in the bundle; the arena holds the
+ * rest. False: no bundle, or no memory. */
+bool config_bundle_files(struct str bundle, struct arena *, struct config_files *ret);
 
 #endif

@@ -1,8 +1,11 @@
 /* config/disk.c - the files a configuration names, from the disk; each is read once and remembered. */
-#include "config/config.h"
+#include "config/parse.h"
+
+#include "base/buf.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -165,9 +168,41 @@ static bool disk_file(void *self, struct str path, struct str *ret_bytes, struct
     return error == 0;
 }
 
+/* What matches, as lines of absolute paths, sorted as the C locale does. */
+static bool matches_of(struct config_disk *d, struct str pattern, struct str *ret_lines)
+{
+    glob_t found = {0};
+    char *z = arena_copy_z(d->arena, config_disk_resolve(d, pattern));
+    int error = z ? glob(z, 0, NULL, &found) : GLOB_NOSPACE;
+    size_t n = 0;
+    for (size_t i = 0; i < found.gl_pathc; i++)
+        n += strlen(found.gl_pathv[i]) + 1;
+    struct buf lines = buf_over(arena_bytes(d->arena, n + 1), n);
+    for (size_t i = 0; lines.p && i < found.gl_pathc; i++) {
+        buf_str(&lines, str_of(found.gl_pathv[i]));
+        buf_char(&lines, '\n');
+    }
+    globfree(&found);
+    *ret_lines = buf_text(&lines);
+    return lines.p && (error == 0 || error == GLOB_NOMATCH);
+}
+
+/* Asked twice, the answer is the same: what goes into the bundle is what was used. */
+static bool disk_list(void *self, struct str pattern, struct str *ret_lines)
+{
+    struct config_disk *d = self;
+    struct str name = config_list_name(d->arena, pattern);
+    for (unsigned i = 0; i < d->count; i++)
+        if (str_eq(d->entries[i].path, name)) {
+            *ret_lines = d->entries[i].bytes;
+            return true;
+        }
+    return matches_of(d, pattern, ret_lines) && remember(d, name, *ret_lines);
+}
+
 struct config_files config_disk_files(struct config_disk *d)
 {
-    return (struct config_files){disk_file, d};
+    return (struct config_files){disk_file, d, disk_list};
 }
 
 const struct config_bundle_entry *config_disk_read(const struct config_disk *d, unsigned *ret_count)

@@ -10,4 +10,7 @@ struct config *config_parse_for(unsigned cpus, struct str path, struct str yaml,
                                 struct config_problem **ret_problems, unsigned *ret_problem_count);
 unsigned config_cpu_count(void); /* that this process may run on */
 
+/* Under which name a bundle holds what a pattern matched: no path begins so. */
+struct str config_list_name(struct arena *, struct str pattern);
+
 #endif

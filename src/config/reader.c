@@ -54,6 +54,11 @@ bool reader_word(struct reader *r, const struct config_key *key, const struct no
                       key->name);
         return false;
     }
+    if (value->is_block) {
+        problem_error(r->problems, value->at, STR("write it on one line"), "'%s' is no text of several lines",
+                      key->name);
+        return false;
+    }
     *ret = value->text;
     return true;
 }
@@ -66,7 +71,7 @@ struct read_file_node {
     bool is_good;
 };
 
-static void digest_add(struct reader *r, struct str bytes)
+void reader_digest(struct reader *r, struct str bytes)
 {
     uint64_t n = bytes.n; /* in front, so that no two lists of texts digest alike */
     must(EVP_DigestUpdate(r->digest, &n, sizeof n) == 1);
@@ -114,8 +119,8 @@ bool reader_file(struct reader *r, const struct config_key *key, struct str path
     *f = (struct read_file_node){.next = r->read_files, .path = path};
     f->is_good = load_file(r, key, path, at, &f->bytes);
     r->read_files = f;
-    digest_add(r, path);
-    digest_add(r, f->bytes);
+    reader_digest(r, path);
+    reader_digest(r, f->bytes);
     *ret_bytes = f->bytes;
     return f->is_good;
 }

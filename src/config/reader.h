@@ -51,6 +51,15 @@ void reader_defaults(struct reader *, enum config_section_id, void *base);
 bool reader_file(struct reader *, const struct config_key *, struct str path, struct place,
                  struct str *ret_bytes);
 
+/* What else the digest of the configuration is made over. */
+void reader_digest(struct reader *, struct str bytes);
+
+/* rules.c: fills in what a cluster and its routes did not say about inspection. */
+void config_inherit_waf(const struct reader *, struct config_cluster *, struct config_route *routes);
+
+/* patches.c: the virtual patches that come with Polder, where they are installed. */
+void config_standard_patches(struct reader *, struct place);
+
 /* "'key' must be WORDS, not VALUE". */
 void reader_complain(struct reader *, const struct config_key *, const struct node *value);
 /* The value as words, when it is one. Reports otherwise. */

@@ -27,7 +27,10 @@ enum config_choices_id {
     CHOICES_CLIENT_CERTIFICATES,
     CHOICES_PROXY_PROTOCOL,
     CHOICES_UNDERSCORES,
-    CHOICES_CHECK_TYPES
+    CHOICES_CHECK_TYPES,
+    CHOICES_WAF_MODES,
+    CHOICES_WAF_ANSWERS,
+    CHOICES_WAF_PROFILES,
 };
 
 enum kind_shape { SHAPE_WORD, SHAPE_NUMBER, SHAPE_MANY, SHAPE_FREE, SHAPE_INNER };
@@ -100,6 +103,7 @@ const struct config_choice *config_choices(unsigned *ret_count); /* of all sets 
 #define KIND(id, shape, reader, schema, words) kind_reader reader;
 #include "config/kinds.def"
 section_hook root_end, gate_end, limits_end, certificate_end, upstream_end, upstream_tls_end, check_end,
-    listener_begin, listener_end, listener_tls_end, proxy_in_end, cluster_end, route_end;
+    listener_begin, listener_end, listener_tls_end, proxy_in_end, waf_end, cluster_waf_end, route_waf_end,
+    cluster_end, route_end;
 
 #endif

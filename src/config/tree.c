@@ -231,9 +231,12 @@ static void add_scalar(struct builder *b, struct fy_event *event)
     /* An empty value has no mark of its own worth pointing at. */
     struct place at = text.n || !b->has_key ? place_of(token, b->key_at) : b->key_at;
     struct node *node = add_node(b, NODE_SCALAR, at);
-    if (!node || holds_controls(b, text, at))
+    bool is_block = token && fy_token_scalar_style(token) == FYSS_LITERAL;
+    /* The lines of a block were looked at before they were parsed, and a block knows no escapes. */
+    if (!node || (!is_block && holds_controls(b, text, at)))
         return;
     node->text = text;
+    node->is_block = is_block;
     node->is_quoted = token && fy_token_scalar_style(token) != FYSS_PLAIN;
 }
 

@@ -22,6 +22,7 @@ enum node_type { NODE_SCALAR, NODE_SEQUENCE, NODE_MAPPING };
 struct node {
     enum node_type type;
     bool is_quoted; /* a scalar in quotes or a block: never null */
+    bool is_block;  /* a literal block (`|`): its text may hold line feeds */
     struct place at;
     struct str text; /* of a scalar */
     struct str key;  /* of a mapping's child */

@@ -398,7 +398,9 @@ static int master_main(int argc, char **argv)
                         .management_fd = -1,
                         .access_log_fd = -1,
                         .event_log_fd = -1,
+                        .waf_log_fd = -1,
                         .shared_fd = -1,
+                        .prefilter_fd = -1,
                         .next_generation = 1};
     for (int i = 1; i < argc; i++) {
         struct str arg = str_of(argv[i]);
@@ -453,6 +455,8 @@ int main(int argc, char **argv)
         return observer_main(argc, argv);
     case ROLE_FILTER:
         return filter_main(argc, argv);
+    case ROLE_COMPILER:
+        return compiler_main(argc, argv);
     case ROLE_ANY:
     case ROLE_MASTER:
         break;

@@ -22,9 +22,11 @@
 
 #include "config/config.h"
 #include "gate/role_process.h"
+#include "proxy/inspect_rules.h"
 #include "proxy/shared.h"
+#include "waf/waf.h"
 
-enum { WORKERS_MAX = 62, CHILDREN_MAX = WORKERS_MAX + 5, TICKET_KEY_BYTES = 80, TICKET_KEYS = 3 };
+enum { WORKERS_MAX = 62, CHILDREN_MAX = WORKERS_MAX + 6, TICKET_KEY_BYTES = 80, TICKET_KEYS = 3 };
 
 struct master;
 
@@ -70,8 +72,11 @@ struct loaded_config {
     struct str yaml;
     int bundle_fd;
     struct str warnings;
-    struct addr *resolved;           /* by endpoint, of names; port 0: not yet */
-    int access_log_fd, event_log_fd; /* opened because they are others than before; -1: unchanged */
+    char prefilter_key[WAF_PREFILTER_KEY_BYTES + 1]; /* of the rules; empty: nothing is inspected */
+    int prefilter_fd;                                /* sealed memfd; -1: it has to be made */
+    struct addr *resolved;                           /* by endpoint, of names; port 0: not yet */
+    int access_log_fd, event_log_fd,
+        waf_log_fd; /* opened because they are others than before; -1: unchanged */
 };
 
 enum change_stage { CHANGE_NONE, CHANGE_KEYS, CHANGE_PREPARING };
@@ -100,9 +105,12 @@ struct master {
 
     struct listening *listening;
     unsigned listening_count, listening_room;
-    int lock_fd, control_fd, management_fd, access_log_fd, event_log_fd;
+    int lock_fd, control_fd, management_fd, access_log_fd, event_log_fd, waf_log_fd;
     char run_directory[96];
     bool control_in_place; /* the control socket has its final name */
+
+    int prefilter_fd;            /* what the compiler that runs writes into; -1: none */
+    unsigned prefilter_failures; /* for the configuration in force */
 
     int shared_fd;
     size_t shared_size;
@@ -187,6 +195,18 @@ void adopt_leave(struct master *); /* at our end: the state that the next master
 bool adopt_upgrade(
     struct master *,
     struct str *ret_error); /* executes the binary anew in this process; returns only on failure */
+
+/* ---- master_prefilter.c */
+void prefilter_find(struct loaded_config *, struct inspect_rules *); /* in the cache */
+void prefilter_inherit(struct loaded_config *, const struct loaded_config *from);
+void prefilter_need(
+    struct master *); /* a compiler is started when the configuration in force lacks its own */
+int prefilter_result_fd(struct master *); /* a fresh one for a compiler */
+bool prefilter_send(const struct child *worker, const struct loaded_config *); /* fine when there is none */
+bool prefilter_compiler_up(const struct child *);
+bool prefilter_progress_came(const struct child *, struct str bytes);
+bool prefilter_came(struct child *, struct str bytes);
+bool prefilter_wants_compiler_back(struct master *); /* it ended */
 
 /* ---- notify.c: sd_notify(3), without the library */
 void notify_systemd(const char *text);

@@ -84,11 +84,12 @@ struct loaded_config *loaded_config_new(const char *path, struct str *ret_proble
     struct buf text = buf_over(arena_bytes(problems, PROBLEMS_TEXT), PROBLEMS_TEXT), warnings = {0};
     struct str error = STR_NONE;
     struct config_problem *list = NULL;
+    struct inspect_rules *rules = NULL;
     unsigned count = 0;
     *ret_problems = STR("out of memory\n");
     if (!l || !text.p)
         goto failed;
-    l->bundle_fd = l->access_log_fd = l->event_log_fd = -1;
+    l->bundle_fd = l->prefilter_fd = l->access_log_fd = l->event_log_fd = l->waf_log_fd = -1;
     l->yaml = read_file(path, &error);
     if (!l->yaml.p) {
         buf_printf(&text, "%s: the configuration cannot be used: %.*s\n", path, STR_ARG(error));
@@ -106,6 +107,10 @@ struct loaded_config *loaded_config_new(const char *path, struct str *ret_proble
     *ret_problems = buf_text(&text);
     if (!l->config || !check_certificates(l->config, &text, &warnings, l->arena))
         goto failed;
+    if (!inspect_check(l->config, &files, &text, &rules))
+        goto failed;
+    prefilter_find(l, rules);
+    inspect_rules_unref(rules);
     *ret_problems = STR("out of memory\n");
     l->resolved = calloc(l->config->endpoint_count + 1, sizeof *l->resolved);
     if (!l->resolved || !make_bundle(l))
@@ -124,7 +129,7 @@ void loaded_config_free(struct loaded_config *l)
 {
     if (!l)
         return;
-    const int fds[] = {l->bundle_fd, l->access_log_fd, l->event_log_fd};
+    const int fds[] = {l->bundle_fd, l->prefilter_fd, l->access_log_fd, l->event_log_fd, l->waf_log_fd};
     for (unsigned i = 0; i < sizeof fds / sizeof *fds; i++)
         if (fds[i] >= 0)
             close(fds[i]);
@@ -199,6 +204,8 @@ static bool send_listeners(struct child *c, const struct loaded_config *l)
 bool send_configuration(struct child *c, const struct loaded_config *l)
 {
     struct msg_prepare m = {.generation = l->generation};
+    if (c->role == ROLE_WORKER && !prefilter_send(c, l))
+        return false;
     if (!c->channel || msg_prepare_send(c->channel, &m, l->bundle_fd) < 0)
         return false;
     return c->role != ROLE_WORKER || send_listeners(c, l);
@@ -355,6 +362,8 @@ void change_start(struct master *m, struct loaded_config *l)
     struct child *signer = master_child(m, ROLE_SIGNER, 0);
     l->generation = m->next_generation++;
     inherit_resolved(l, m->current);
+    if (m->current)
+        prefilter_inherit(l, m->current);
     m->change = l;
     m->stage = CHANGE_KEYS;
     claim_shared(m, l);
@@ -443,6 +452,8 @@ static void commit(struct master *m)
     master_all_up(m);
     master_order_done(m, m->order_id, true, what_waits(m, old ? old->config : m->current->config, &text));
     loaded_config_free(old);
+    m->prefilter_failures = 0;
+    prefilter_need(m);
 }
 
 bool change_wants(const struct master *m, const struct child *c)

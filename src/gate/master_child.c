@@ -1,6 +1,7 @@
 /* gate/master_child.c - one role's process: started, stopped, replaced when it dies. */
 #include "gate/master.h"
 
+#include "base/must.h"
 #include "sys/channel.h"
 #include "sys/process.h"
 
@@ -51,6 +52,14 @@ static unsigned collect_fds(struct child *c, int channel, int *fds)
         fds[n++] = c->master->management_fd;
         fds[n++] = c->master->access_log_fd;
         fds[n++] = c->master->event_log_fd;
+        fds[n++] = c->master->waf_log_fd;
+    }
+    if (c->role == ROLE_COMPILER)
+        fds[n++] = prefilter_result_fd(c->master);
+    if (c->role == ROLE_WORKER) {
+        const struct loaded_config *l = c->master->current ? c->master->current : c->master->change;
+        must(l); /* nobody is started before there is a configuration */
+        fds[n++] = l->bundle_fd;
     }
     return n;
 }
@@ -153,6 +162,10 @@ void child_stop(struct child *c, uint32_t drain_timeout_ms)
     if (c->state != CHILD_STARTED && c->state != CHILD_UP)
         return;
     set_state(c, CHILD_STOPPING);
+    if (c->role == ROLE_COMPILER) { /* it listens to nobody before it is done, and nothing is lost with it */
+        kill(c->pid, SIGKILL);
+        return;
+    }
     if (!c->channel || msg_stop_send(c->channel, &m, -1) < 0)
         kill(c->pid, SIGTERM);
 }
@@ -184,9 +197,11 @@ static void channel_gone(void *self, struct channel *channel)
 /* Everybody else's death is made good, also while the last workers drain. */
 static bool is_wanted_back(const struct child *c)
 {
-    const struct master *m = c->master;
+    struct master *m = c->master;
     if (c->state == CHILD_STOPPING || m->killed)
         return false;
+    if (c->role == ROLE_COMPILER)
+        return prefilter_wants_compiler_back(m);
     return !m->stopping || (c->role != ROLE_WORKER && master_has_workers(m));
 }
 
@@ -216,6 +231,8 @@ static void exited(struct io *io, uint32_t events [[maybe_unused]])
         set_state(c, CHILD_NONE);
         master_tell_role(m, c, how);
         master_child_ended(m);
+        if (c->role == ROLE_COMPILER)
+            prefilter_need(m);
         return;
     }
     c->generation = c->offered = c->prepared = 0;

@@ -167,6 +167,9 @@ bool listening_open_logs(struct loaded_config *l, const struct config_gate *befo
     if ((!before || !str_eq(before->access_log, g->access_log)) &&
         !open_log_as(g->access_log, &l->access_log_fd, ret_why, cap))
         return false;
+    if ((!before || !str_eq(before->waf_log, g->waf_log)) &&
+        !open_log_as(g->waf_log, &l->waf_log_fd, ret_why, cap))
+        return false;
     return (before && str_eq(before->event_log, g->event_log)) ||
            open_log_as(g->event_log, &l->event_log_fd, ret_why, cap);
 }
@@ -191,6 +194,7 @@ void listening_take_logs(struct master *m, struct loaded_config *l)
 {
     take_log(m, &m->access_log_fd, &l->access_log_fd, LOG_ACCESS);
     take_log(m, &m->event_log_fd, &l->event_log_fd, LOG_EVENT);
+    take_log(m, &m->waf_log_fd, &l->waf_log_fd, LOG_WAF);
 }
 
 void listening_reopen_logs(struct master *m)

@@ -146,6 +146,8 @@ static bool hello_came(struct child *c, struct str bytes)
         !send_basics(c))
         return false;
     child_is_up(c, h.walls);
+    if (c->role == ROLE_COMPILER && !prefilter_compiler_up(c))
+        return false;
     master_tell_role(c->master, c, STR_NONE);
     child_bring_on(c);
     return true;
@@ -294,6 +296,10 @@ static bool take_message(struct child *c, enum msg_number number, struct str byt
         return order_came(c, bytes);
     case MSG_MISBEHAVED:
         return misbehaved_came(c, bytes);
+    case MSG_COMPILING:
+        return prefilter_progress_came(c, bytes);
+    case MSG_COMPILED:
+        return prefilter_came(c, bytes);
     case MSG_DRAINED: {
         struct msg_drained d;
         return msg_drained_decode(bytes, &d) && d.slot == c->slot; /* its exit follows */

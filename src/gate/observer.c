@@ -59,6 +59,7 @@ static uint64_t drain_rings(struct observer *o)
             log_access(o, &event);
     }
     log_out_flush(&o->access_log);
+    observer_waf_drain(o);
     return fullest;
 }
 
@@ -95,6 +96,7 @@ static bool take_shared(struct observer *o, struct str bytes, int fd)
     o->seen_floods = shared_counter_sum(&shared, COUNTER_h2_floods_total);
     o->seen_refused = shared_counter_sum(&shared, COUNTER_connections_refused_total);
     o->seen_lost = shared_counter_sum(&shared, COUNTER_events_lost_total);
+    o->waf.seen_lost = shared_counter_sum(&shared, COUNTER_waf_audit_lost_total);
     return true;
 }
 
@@ -173,13 +175,16 @@ static bool take_order_result(struct observer *o, struct str bytes)
 static bool take_log_file(struct observer *o, struct str bytes, int fd)
 {
     struct msg_log_file m;
-    if (!msg_log_file_decode(bytes, &m) || (m.kind != LOG_ACCESS && m.kind != LOG_EVENT)) {
+    if (!msg_log_file_decode(bytes, &m) || m.kind < LOG_ACCESS || m.kind > LOG_WAF) {
         close(fd);
         return false;
     }
-    log_out_reopen(m.kind == LOG_ACCESS ? &o->access_log : &o->event_log, fd);
-    observer_say(o, EVENT_log_reopened, "the %s log was opened anew",
-                 m.kind == LOG_ACCESS ? "access" : "event");
+    struct log_out *const logs[] = {
+        [LOG_ACCESS] = &o->access_log, [LOG_EVENT] = &o->event_log, [LOG_WAF] = &o->waf.log};
+    static const char *const names[] = {
+        [LOG_ACCESS] = "access", [LOG_EVENT] = "event", [LOG_WAF] = "firewall's"};
+    log_out_reopen(logs[m.kind], fd);
+    observer_say(o, EVENT_log_reopened, "the %s log was opened anew", names[m.kind]);
     return true;
 }
 
@@ -307,7 +312,8 @@ static bool prepare(struct role_process *process)
     o->starter = getuid();
     o->group = group_of(process->start.user);
     note_master(o);
-    if (!log_out_init(&o->access_log, FD_ACCESS_LOG) || !log_out_init(&o->event_log, FD_EVENT_LOG))
+    if (!log_out_init(&o->access_log, FD_ACCESS_LOG) || !log_out_init(&o->event_log, FD_EVENT_LOG) ||
+        !log_out_init(&o->waf.log, FD_WAF_LOG) || !observer_waf_init(o))
         return false;
     server_init(&o->control, o, CLIENT_CONTROL, FD_CONTROL);
     server_init(&o->management, o, CLIENT_MANAGEMENT, FD_MANAGEMENT);
@@ -333,6 +339,8 @@ static void done(struct observer *o)
     server_done(&o->management);
     log_out_done(&o->access_log);
     log_out_done(&o->event_log);
+    log_out_done(&o->waf.log);
+    observer_waf_done(o);
     observed_config_free(o->prepared);
     observed_config_free(o->current);
     observed_config_free(o->previous);

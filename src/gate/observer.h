@@ -6,10 +6,13 @@
 #ifndef POLDER_GATE_OBSERVER_H
 #define POLDER_GATE_OBSERVER_H
 
+#include "base/utc.h"
 #include "config/config.h"
 #include "gate/role_process.h"
 #include "proxy/shared.h"
 #include "sys/loop.h"
+#include "waf/patch.h"
+#include "json/tape.h"
 #include "json/writer.h"
 
 /* ---- a log file: lines gather in memory and go out in few writes. What the file does not take waits; when
@@ -55,6 +58,9 @@ struct observed_config {
     uint32_t *cluster_slots;             /* config->cluster_count */
     struct observed_endpoint *endpoints; /* config->endpoint_count */
     struct observed_certificate *certificates;
+    struct arena *patch_arena;
+    struct waf_patch *patches; /* config->waf.patch_count; one that cannot be read is empty */
+    bool *patch_told;          /* for each cluster and patch: the event log has it */
 };
 
 /* Takes fd. NULL: *ret_error says why. Slots are those claimed when this is called. */
@@ -75,15 +81,6 @@ struct access_names {
 /* Names for an event's numbers; all empty when the configuration is NULL or they are out of range. */
 struct access_names access_names_of(const struct observed_config *, const struct access_event *);
 void access_line_write(struct buf *, const struct access_event *, const struct access_names *);
-/* path with every run of 8 or 9 digits that passes the eleven-test of Dutch citizen service numbers (BSN,
- * also the patient's number) replaced by stars; the path was cut at its end when is_cut. out has room for
- * path.n bytes. */
-struct str access_path_mask(struct str path, bool is_cut, char *out);
-/* "2026-01-31T09:41:07.123456Z" (RFC 3339). Touches no time zone data, which the sandbox would not let it
- * read. */
-void time_write_utc(struct buf *, int64_t unix_us);
-int64_t time_from_civil(int year, unsigned month, unsigned day, unsigned hour, unsigned minute,
-                        unsigned second);
 
 /* ---- the event log */
 enum log_event {
@@ -139,6 +136,53 @@ void server_succeeded(struct observer_server *);
  */
 void server_order_result(struct observer_server *, const struct msg_order_result *);
 
+/* ---- what the firewall found: records of the workers, in the log and, the last of them, in memory */
+enum { KEPT_BYTES = 4 << 20, KEPT_MAX = 4096, RULE_NAMES_MAX = 1024, RULE_NAME_BYTES = 120 };
+
+struct kept_record { /* lies in memory[at..at + n) */
+    uint32_t at, n;
+    char reference[32];
+};
+
+struct rule_name { /* as records say it */
+    uint64_t id;
+    unsigned length;
+    char text[RULE_NAME_BYTES];
+};
+
+struct observer_waf {
+    struct log_out log;
+    char *memory;             /* KEPT_BYTES */
+    struct kept_record *kept; /* KEPT_MAX; record k lies in kept[k % KEPT_MAX], k from first to end */
+    uint64_t first, end;
+    uint32_t write_at;
+    struct rule_name *names;
+    unsigned name_count;
+    struct json_node *nodes;  /* to parse one record */
+    uint64_t records, broken; /* taken; not taken, since they were no records */
+    uint64_t seen_lost;
+    bool is_clear; /* excerpts are in clear, as far as the event log knows */
+};
+
+/* gate/observer_waf.c */
+bool observer_waf_init(struct observer *); /* false: no memory */
+void observer_waf_done(struct observer *);
+void observer_waf_drain(struct observer *);
+void observer_waf_watch(struct observer *); /* events: records lost, excerpts masked again, patches */
+/* Takes one record as a worker wrote it; false: it is none. */
+bool observer_waf_take(struct observer *, struct str record);
+
+/* gate/observer_waf_answers.c. True: it was a command of the firewall, and *out has its answer. */
+bool observer_waf_command(struct observer *, struct str command, uid_t, struct buf *out);
+void observer_waf_write_status(const struct observer *, struct json_writer *); /* a member "waf" */
+void observer_waf_write_metrics(const struct observer *, struct buf *);
+/* What the last replay showed; false: nothing yet. */
+bool observed_patch_result(const struct observer *, unsigned cluster, unsigned patch,
+                           struct patch_result *ret);
+struct str patch_state_word(enum patch_state); /* "effective" */
+/* Why, in a sentence; what it says of requests needs the patch. */
+void patch_reason_write(struct buf *, const struct waf_patch *, const struct patch_result *);
+
 /* ---- all of it */
 struct observer {
     struct role_process process;
@@ -156,6 +200,7 @@ struct observer {
     unsigned role_count;
 
     struct log_out access_log, event_log;
+    struct observer_waf waf;
     struct observer_server control, management;
     struct timer drain_timer, watch_timer;
     uint64_t drain_interval_ms;
@@ -177,6 +222,8 @@ void observer_config_state(struct observer *, const struct msg_config_state *);
 void observer_status_write(struct observer *, struct buf *);
 void observer_top_write(struct observer *, struct buf *);
 void observer_metrics_write(struct observer *, struct buf *);
+void metric_write_head(struct buf *, const char *name, const char *type, struct str help);
+void metric_write_value(struct buf *, struct str value); /* of a label, in quotes */
 
 /* Observer's own orders to the master. False: there is no way to reach it. */
 [[nodiscard]] bool observer_order(struct observer *, enum order_kind, uint64_t *ret_id);

@@ -66,6 +66,25 @@ void observed_config_bind(struct observed_config *o, const struct shared *shared
     }
 }
 
+enum { PATCH_ARENA_BYTES = 64 << 20 };
+
+/* The master has checked them. */
+static bool set_patches(struct observed_config *o)
+{
+    const struct config_waf *waf = &o->config->waf;
+    o->patch_arena = arena_new(PATCH_ARENA_BYTES);
+    o->patches = calloc(waf->patch_count + 1, sizeof *o->patches);
+    o->patch_told = calloc((size_t)waf->patch_count * o->config->cluster_count + 1, sizeof *o->patch_told);
+    for (unsigned i = 0; o->patch_arena && o->patches && i < waf->patch_count; i++) {
+        struct config_problem *problems;
+        unsigned count;
+        if (!waf_patch_read(waf->patches[i].path, waf->patches[i].yaml, o->patch_arena, &o->patches[i],
+                            &problems, &count))
+            o->patches[i] = (struct waf_patch){.path = waf->patches[i].path};
+    }
+    return o->patch_arena && o->patches && o->patch_told;
+}
+
 static void set_certificates(struct observed_config *o)
 {
     for (unsigned i = 0; i < o->config->certificate_count; i++) {
@@ -87,7 +106,7 @@ struct observed_config *observed_config_of(struct config *config, uint64_t gener
     o->cluster_slots = calloc(config->cluster_count + 1, sizeof *o->cluster_slots);
     o->endpoints = calloc(config->endpoint_count + 1, sizeof *o->endpoints);
     o->certificates = calloc(config->certificate_count + 1, sizeof *o->certificates);
-    if (!o->cluster_slots || !o->endpoints || !o->certificates) {
+    if (!o->cluster_slots || !o->endpoints || !o->certificates || !set_patches(o)) {
         observed_config_free(o);
         return NULL;
     }
@@ -128,5 +147,8 @@ void observed_config_free(struct observed_config *o)
     free(o->cluster_slots);
     free(o->endpoints);
     free(o->certificates);
+    arena_free(o->patch_arena);
+    free(o->patches);
+    free(o->patch_told);
     free(o);
 }

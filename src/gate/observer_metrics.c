@@ -3,7 +3,7 @@
  */
 #include "gate/observer.h"
 
-static void write_head(struct buf *out, const char *name, const char *type, struct str help)
+void metric_write_head(struct buf *out, const char *name, const char *type, struct str help)
 {
     buf_printf(out, "# HELP polder_%s ", name);
     buf_str(out, help);
@@ -11,7 +11,7 @@ static void write_head(struct buf *out, const char *name, const char *type, stru
 }
 
 /* A label's value, quotes and all: backslash, quote and line feed are escaped. */
-static void write_value(struct buf *out, struct str value)
+void metric_write_value(struct buf *out, struct str value)
 {
     buf_char(out, '"');
     for (size_t i = 0; i < value.n; i++) {
@@ -36,38 +36,9 @@ static void write_sample_end(struct buf *out, uint64_t value)
 
 static void write_plain(struct buf *out, const char *name, const char *type, struct str help, uint64_t value)
 {
-    write_head(out, name, type, help);
+    metric_write_head(out, name, type, help);
     buf_printf(out, "polder_%s %llu\n", name, (unsigned long long)value);
 }
-
-static void write_counters(const struct observer *o, struct buf *out)
-{
-    char name[64];
-    for (unsigned c = 0; c < COUNTER_COUNT; c++) {
-        struct buf z = buf_over(name, sizeof name);
-        buf_str(&z, counter_name((enum counter)c));
-        buf_char(&z, '\0');
-        must(!buf_overflowed(&z));
-        write_head(out, name, counter_is_gauge((enum counter)c) ? "gauge" : "counter",
-                   counter_help((enum counter)c));
-        for (unsigned w = 0; w < o->shared.worker_count; w++) {
-            uint64_t value = atomic_load_explicit(&o->shared.workers[w].counters[c], memory_order_relaxed);
-            buf_printf(out, "polder_%s{worker=\"%u\"} %llu\n", name, w, (unsigned long long)value);
-        }
-    }
-}
-
-static void write_refusals(const struct observer *o, struct buf *out)
-{
-    write_head(out, "refusals_total", "counter", STR("Messages refused, by reason."));
-    for (unsigned r = REFUSAL_NONE + 1; r < REFUSAL_COUNT; r++) {
-        BUF_LIT(out, "polder_refusals_total{reason=");
-        write_value(out, http_refusal_name((enum http_refusal)r));
-        write_sample_end(out, shared_refusal_sum(&o->shared, (enum http_refusal)r));
-    }
-}
-
-/* ---- clusters */
 
 static void write_seconds(struct buf *out, uint64_t us)
 {
@@ -75,10 +46,58 @@ static void write_seconds(struct buf *out, uint64_t us)
                (unsigned long long)(us % 1'000'000));
 }
 
+/* Prometheus wants times in seconds; workers count microseconds. True: this one counts those, and the name
+ * says seconds instead. */
+static bool name_metric(struct str counter, char *name, size_t cap)
+{
+    static const struct str unit = {"microseconds", 12};
+    struct buf z = buf_over(name, cap);
+    ptrdiff_t at = str_find(counter, unit);
+    buf_str(&z, at < 0 ? counter : str_take(counter, (size_t)at));
+    if (at >= 0) {
+        BUF_LIT(&z, "seconds");
+        buf_str(&z, str_skip(counter, (size_t)at + unit.n));
+    }
+    buf_char(&z, '\0');
+    must(!buf_overflowed(&z));
+    return at >= 0;
+}
+
+static void write_counters(const struct observer *o, struct buf *out)
+{
+    char name[64];
+    for (unsigned c = 0; c < COUNTER_COUNT; c++) {
+        bool is_time = name_metric(counter_name((enum counter)c), name, sizeof name);
+        metric_write_head(out, name, counter_is_gauge((enum counter)c) ? "gauge" : "counter",
+                          counter_help((enum counter)c));
+        for (unsigned w = 0; w < o->shared.worker_count; w++) {
+            uint64_t value = atomic_load_explicit(&o->shared.workers[w].counters[c], memory_order_relaxed);
+            buf_printf(out, "polder_%s{worker=\"%u\"} ", name, w);
+            if (is_time)
+                write_seconds(out, value);
+            else
+                buf_u64(out, value);
+            buf_char(out, '\n');
+        }
+    }
+}
+
+static void write_refusals(const struct observer *o, struct buf *out)
+{
+    metric_write_head(out, "refusals_total", "counter", STR("Messages refused, by reason."));
+    for (unsigned r = REFUSAL_NONE + 1; r < REFUSAL_COUNT; r++) {
+        BUF_LIT(out, "polder_refusals_total{reason=");
+        metric_write_value(out, http_refusal_name((enum http_refusal)r));
+        write_sample_end(out, shared_refusal_sum(&o->shared, (enum http_refusal)r));
+    }
+}
+
+/* ---- clusters */
+
 static void write_bucket(struct buf *out, struct str cluster, uint64_t end_us, uint64_t count)
 {
     BUF_LIT(out, "polder_cluster_request_duration_seconds_bucket{cluster=");
-    write_value(out, cluster);
+    metric_write_value(out, cluster);
     BUF_LIT(out, ",le=\"");
     if (end_us == UINT64_MAX)
         BUF_LIT(out, "+Inf");
@@ -98,11 +117,11 @@ static void write_histogram(struct buf *out, struct str cluster, const struct cl
             write_bucket(out, cluster, latency_bucket_end_us(b), below);
     }
     BUF_LIT(out, "polder_cluster_request_duration_seconds_sum{cluster=");
-    write_value(out, cluster);
+    metric_write_value(out, cluster);
     BUF_LIT(out, "} ");
     write_seconds(out, sum->duration_us);
     BUF_LIT(out, "\npolder_cluster_request_duration_seconds_count{cluster=");
-    write_value(out, cluster);
+    metric_write_value(out, cluster);
     write_sample_end(out, below);
 }
 
@@ -124,7 +143,7 @@ static void write_codes(struct buf *out, struct str cluster, const struct cluste
     static const char *const codes[6] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
     for (unsigned i = 0; i < 6; i++) {
         BUF_LIT(out, "polder_cluster_requests_total{cluster=");
-        write_value(out, cluster);
+        metric_write_value(out, cluster);
         buf_printf(out, ",code=\"%s\"", codes[i]);
         write_sample_end(out, sum->status[i]);
     }
@@ -133,28 +152,62 @@ static void write_codes(struct buf *out, struct str cluster, const struct cluste
 static void write_received(struct buf *out, struct str cluster, const struct cluster_sum *sum)
 {
     BUF_LIT(out, "polder_cluster_received_bytes_total{cluster=");
-    write_value(out, cluster);
+    metric_write_value(out, cluster);
     write_sample_end(out, sum->bytes_in);
 }
 
 static void write_sent(struct buf *out, struct str cluster, const struct cluster_sum *sum)
 {
     BUF_LIT(out, "polder_cluster_sent_bytes_total{cluster=");
-    write_value(out, cluster);
+    metric_write_value(out, cluster);
     write_sample_end(out, sum->bytes_out);
+}
+
+static void write_inspected(struct buf *out, struct str cluster, const struct cluster_sum *sum)
+{
+    static const struct str outcomes[INSPECT_OUTCOMES] = {
+        [INSPECT_PASSED] = STR("passed"),
+        [INSPECT_DETECTED] = STR("detected"),
+        [INSPECT_BLOCKED] = STR("blocked"),
+        [INSPECT_LIMITED] = STR("limited"),
+    };
+    for (unsigned i = 0; i < INSPECT_OUTCOMES; i++) {
+        BUF_LIT(out, "polder_cluster_waf_requests_total{cluster=");
+        metric_write_value(out, cluster);
+        BUF_LIT(out, ",outcome=");
+        metric_write_value(out, outcomes[i]);
+        write_sample_end(out, sum->inspected[i]);
+    }
+}
+
+static void write_inspected_time(struct buf *out, struct str cluster, const struct cluster_sum *sum)
+{
+    BUF_LIT(out, "polder_cluster_waf_cpu_seconds_total{cluster=");
+    metric_write_value(out, cluster);
+    BUF_LIT(out, "} ");
+    write_seconds(out, sum->inspected_us);
+    buf_char(out, '\n');
 }
 
 static void write_clusters(const struct observer *o, struct buf *out)
 {
-    write_head(out, "cluster_requests_total", "counter", STR("Requests of a cluster, by class of status."));
+    metric_write_head(out, "cluster_requests_total", "counter",
+                      STR("Requests of a cluster, by class of status."));
     for_clusters(o, out, write_codes);
-    write_head(out, "cluster_received_bytes_total", "counter", STR("Bytes of request bodies of a cluster."));
+    metric_write_head(out, "cluster_received_bytes_total", "counter",
+                      STR("Bytes of request bodies of a cluster."));
     for_clusters(o, out, write_received);
-    write_head(out, "cluster_sent_bytes_total", "counter",
-               STR("Bytes of answers' bodies to a cluster's clients."));
+    metric_write_head(out, "cluster_sent_bytes_total", "counter",
+                      STR("Bytes of answers' bodies to a cluster's clients."));
     for_clusters(o, out, write_sent);
-    write_head(out, "cluster_request_duration_seconds", "histogram",
-               STR("Time from a request's first byte until its answer was handed over."));
+    metric_write_head(out, "cluster_waf_requests_total", "counter",
+                      STR("Requests of a cluster that the firewall looked at, by what became of them."));
+    for_clusters(o, out, write_inspected);
+    metric_write_head(out, "cluster_waf_cpu_seconds_total", "counter",
+                      STR("CPU time of a cluster's inspections."));
+    for_clusters(o, out, write_inspected_time);
+    metric_write_head(out, "cluster_request_duration_seconds", "histogram",
+                      STR("Time from a request's first byte until its answer was handed over."));
     for_clusters(o, out, write_histogram);
 }
 
@@ -204,13 +257,13 @@ static void write_endpoints(const struct observer *o, struct buf *out)
                         STR("Requests an endpoint failed: no connection, a broken answer, or a 5xx status.")},
     };
     for (unsigned n = 0; n < E_COUNT; n++) {
-        write_head(out, rows[n].name, rows[n].type, rows[n].help);
+        metric_write_head(out, rows[n].name, rows[n].type, rows[n].help);
         for (unsigned i = 0; i < o->current->config->endpoint_count; i++) {
             const struct observed_endpoint *e = &o->current->endpoints[i];
             if (e->slot == SHARED_NO_SLOT)
                 continue;
             buf_printf(out, "polder_%s{upstream=", rows[n].name);
-            write_value(out, e->upstream->name);
+            metric_write_value(out, e->upstream->name);
             BUF_LIT(out, ",endpoint=\"");
             buf_str(out, e->endpoint->host);
             buf_printf(out, ":%u\"", e->endpoint->port);
@@ -223,13 +276,14 @@ static void write_endpoints(const struct observer *o, struct buf *out)
 
 static void write_roles(const struct observer *o, struct buf *out)
 {
-    write_head(out, "role_up", "gauge", STR("1 while a process of the gate is up."));
+    metric_write_head(out, "role_up", "gauge", STR("1 while a process of the gate is up."));
     for (unsigned i = 0; i < o->role_count; i++) {
         struct str role = role_name(o->roles[i].role);
         buf_printf(out, "polder_role_up{role=\"%.*s\",slot=\"%u\"} %d\n", STR_ARG(role), o->roles[i].slot,
                    o->roles[i].run == ROLE_RUN_UP || o->roles[i].run == ROLE_RUN_DRAINING);
     }
-    write_head(out, "role_restarts_total", "counter", STR("How often a process of the gate was replaced."));
+    metric_write_head(out, "role_restarts_total", "counter",
+                      STR("How often a process of the gate was replaced."));
     for (unsigned i = 0; i < o->role_count; i++) {
         struct str role = role_name(o->roles[i].role);
         buf_printf(out, "polder_role_restarts_total{role=\"%.*s\",slot=\"%u\"} %u\n", STR_ARG(role),
@@ -239,18 +293,19 @@ static void write_roles(const struct observer *o, struct buf *out)
 
 static void write_certificates(const struct observer *o, struct buf *out)
 {
-    write_head(out, "certificate_not_after_timestamp_seconds", "gauge", STR("When a certificate ends."));
+    metric_write_head(out, "certificate_not_after_timestamp_seconds", "gauge",
+                      STR("When a certificate ends."));
     for (unsigned i = 0; i < o->current->config->certificate_count; i++) {
         const struct observed_certificate *c = &o->current->certificates[i];
         BUF_LIT(out, "polder_certificate_not_after_timestamp_seconds{certificate=");
-        write_value(out, c->name);
+        metric_write_value(out, c->name);
         write_sample_end(out, c->not_after_s > 0 ? (uint64_t)c->not_after_s : 0);
     }
 }
 
 void observer_metrics_write(struct observer *o, struct buf *out)
 {
-    write_head(out, "build_info", "gauge", STR("The version of the gate."));
+    metric_write_head(out, "build_info", "gauge", STR("The version of the gate."));
     BUF_LIT(out, "polder_build_info{version=\"" POLDER_VERSION "\"} 1\n");
     write_plain(out, "config_last_load_successful", "gauge",
                 STR("0 while a newer configuration was refused."), o->config_error.n == 0);
@@ -260,7 +315,8 @@ void observer_metrics_write(struct observer *o, struct buf *out)
                 o->access_log.lines);
     write_plain(out, "log_write_failures_total", "counter",
                 STR("Writes to a log file that failed, and lines dropped."),
-                o->access_log.failures + o->event_log.failures);
+                o->access_log.failures + o->event_log.failures + o->waf.log.failures);
+    observer_waf_write_metrics(o, out);
     write_roles(o, out);
     if (o->shared.header) {
         write_counters(o, out);

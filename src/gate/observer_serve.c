@@ -134,6 +134,21 @@ static void client_late(struct timer *t)
     answer_json(c, STR("error"), STR("the master process did not answer in time; see the event log"));
 }
 
+/* True: it was a command of the firewall, and the client is gone. */
+static bool answer_waf(struct observer_client *c, struct str command)
+{
+    struct observer *o = c->server->observer;
+    o->scratch.n = 0;
+    o->scratch.overflowed = false;
+    if (!observer_waf_command(o, command, c->uid, &o->scratch))
+        return false;
+    if (buf_overflowed(&o->scratch))
+        answer_json(c, STR("error"), STR("the answer is too long"));
+    else
+        client_answer(c, STR(""), buf_text(&o->scratch));
+    return true;
+}
+
 static void command_run(struct observer_client *c, struct str command)
 {
     static const struct {
@@ -152,6 +167,8 @@ static void command_run(struct observer_client *c, struct str command)
             answer_json(c, STR("error"), STR("the answer is too long"));
         return;
     }
+    if (answer_waf(c, command))
+        return;
     for (unsigned kind = ORDER_RELOAD; kind <= ORDER_UPGRADE; kind++) {
         if (str_eq(command, order_kind_name((enum order_kind)kind))) {
             command_order(c, (enum order_kind)kind);
@@ -159,7 +176,9 @@ static void command_run(struct observer_client *c, struct str command)
         }
     }
     answer_json(c, STR("error"),
-                STR("this command is not known; known are status, top, metrics, reload, drain, upgrade"));
+                STR("this command is not known; known are status, top, metrics, patches, waf-top, "
+                    "waf-explain, waf-records, "
+                    "waf-excerpts, reload, drain, upgrade"));
 }
 
 /* True: the question was taken (the client may be gone). False: more is needed. */

@@ -265,9 +265,11 @@ void observer_status_write(struct observer *o, struct buf *out)
     write_clusters(o, &w, false);
     write_endpoints(o, &w);
     write_totals(o, &w);
+    observer_waf_write_status(o, &w);
     json_put_object(&w, STR("logs"));
     json_put_u64(&w, STR("access_lines"), o->access_log.lines);
-    json_put_u64(&w, STR("write_failures"), o->access_log.failures + o->event_log.failures);
+    json_put_u64(&w, STR("write_failures"),
+                 o->access_log.failures + o->event_log.failures + o->waf.log.failures);
     json_object_end(&w);
     json_object_end(&w);
     buf_char(out, '\n');

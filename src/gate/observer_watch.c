@@ -251,6 +251,7 @@ void observer_watch(struct observer *o)
     if (!o->shared.header)
         return;
     watch_floods(o, now_ms);
+    observer_waf_watch(o);
     for (unsigned i = 0; o->current && i < o->current->config->endpoint_count; i++)
         if (o->current->endpoints[i].slot != SHARED_NO_SLOT)
             watch_endpoint(o, &o->current->endpoints[i], now_ms);

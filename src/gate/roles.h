@@ -21,7 +21,7 @@ enum role_run {
 
 enum order_kind { ORDER_RELOAD = 1, ORDER_DRAIN, ORDER_UPGRADE };
 
-enum log_kind { LOG_ACCESS = 1, LOG_EVENT };
+enum log_kind { LOG_ACCESS = 1, LOG_EVENT, LOG_WAF };
 
 enum {
     FD_CHANNEL = 3, /* every role: SOCK_SEQPACKET to the master */
@@ -31,7 +31,13 @@ enum {
     FD_MANAGEMENT = 5, /* listening TCP socket */
     FD_ACCESS_LOG = 6, /* opened for appending */
     FD_EVENT_LOG = 7,
+    FD_WAF_LOG = 8,
     FD_OBSERVER_END,
+
+    /* A worker's: the bundle it will be told to prepare first, for what must be made before the walls. */
+    FD_BUNDLE = 4,
+
+    FD_RESULT = 4, /* a compiler's: the memfd for what it makes */
 };
 
 /* Users of their own, where the machine has no "polder-worker", "polder-observer", ...: uid base + role. */
@@ -63,5 +69,6 @@ int signer_main(int argc, char **argv);
 int dialer_main(int argc, char **argv);
 int observer_main(int argc, char **argv);
 int filter_main(int argc, char **argv);
+int compiler_main(int argc, char **argv);
 
 #endif

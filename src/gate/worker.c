@@ -3,6 +3,7 @@
 #include "gate/role_process.h"
 
 #include "gate/breach.h"
+#include "gate/code_rules.h"
 #include "proxy/proxy.h"
 #include "sys/channel.h"
 #include "sys/shm.h"
@@ -11,13 +12,20 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PEER_QUEUE = 16384, BUNDLE_LIMIT = 64 << 20, ERRORS_BYTES = 1 << 16, HURRY_MS = 5000 };
+enum {
+    PEER_QUEUE = 16384,
+    BUNDLE_LIMIT = 64 << 20,
+    PREFILTER_LIMIT = 64 << 20,
+    ERRORS_BYTES = 1 << 20,
+    HURRY_MS = 5000
+};
 
 struct worker {
     struct role_process process;
     struct proxy *proxy; /* NULL until the shared memory came */
     struct shared shared;
     struct channel *signer, *dialer;
+    struct inspect_rules *rules; /* compiled before the walls; NULL: none */
     bool told_to_end;
 };
 
@@ -118,6 +126,8 @@ static bool take_shared(struct worker *w, struct str bytes, int fd)
         w->process.start.slot >= w->shared.worker_count)
         return false;
     w->proxy = proxy_new(w->process.loop, &w->shared, w->process.start.slot, events);
+    if (w->proxy && w->rules)
+        proxy_take_rules(w->proxy, w->rules);
     return w->proxy != NULL;
 }
 
@@ -135,6 +145,19 @@ static bool take_prepare(struct worker *w, struct str bytes, int fd)
     bool answered = decoded && role_process_prepared(&w->process, m.generation, ok, ok ? STR_NONE : error);
     arena_free(errors);
     return answered;
+}
+
+static bool take_prefilter(struct worker *w, struct str bytes, int fd)
+{
+    struct msg_prefilter m;
+    struct str prefilter;
+    bool decoded = w->proxy && msg_prefilter_decode(bytes, &m);
+    bool mapped = decoded && shm_map_sealed(fd, PREFILTER_LIMIT, &prefilter);
+    close(fd);
+    if (mapped &&
+        !proxy_prefilter(w->proxy, (struct str){(const char *)m.key, m.key_len}, prefilter, shm_unmap_sealed))
+        shm_unmap_sealed(prefilter);
+    return decoded; /* without it the rules are slower, and no less right */
 }
 
 static bool take_listener(struct worker *w, struct str bytes, int fd)
@@ -197,6 +220,8 @@ static bool message_came(struct role_process *r, enum msg_number number, struct 
         return take_peer(w, bytes, fd);
     case MSG_LISTENER:
         return take_listener(w, bytes, fd);
+    case MSG_PREFILTER:
+        return take_prefilter(w, bytes, fd);
     case MSG_COMMIT:
         return take_commit(w, bytes);
     case MSG_ABORT:
@@ -223,9 +248,14 @@ static void terminate(struct role_process *r)
     w->told_to_end = true;
 }
 
-static bool prepare(struct role_process *r [[maybe_unused]])
+static bool prepare(struct role_process *r)
 {
-    return tls_init() == 0;
+    struct worker *w = container_of(r, struct worker, process);
+    if (tls_init() != 0)
+        return false;
+    w->rules = code_rules_make(FD_BUNDLE);
+    close(FD_BUNDLE);
+    return true;
 }
 
 int worker_main(int argc, char **argv)

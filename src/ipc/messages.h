@@ -17,8 +17,9 @@ enum role {
     ROLE_DIALER,
     ROLE_OBSERVER,
     ROLE_FILTER,
+    ROLE_COMPILER,
 };
-enum { ROLE_COUNT = 7 };
+enum { ROLE_COUNT = 8 };
 
 struct str role_name(enum role); /* "worker"; empty for what is no role */
 

@@ -67,7 +67,7 @@ static void begin_request(struct client *c, size_t head_bytes)
     c->scanned = 0;
     c->chunked = (struct h1_chunked){0};
     ex->req.scheme = c->t.tls ? STR("https") : STR("http");
-    ex->body_done = ex->req.body == BODY_NONE;
+    ex->body_done = ex->req.body == BODY_NONE || (ex->req.body == BODY_LENGTH && ex->req.content_length == 0);
     if (!ex->body_done)
         keep_accept(ex);
     exchange_begin(ex);

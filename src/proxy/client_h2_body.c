@@ -44,7 +44,7 @@ static bool waits_for_agreement(const struct exchange *ex)
 
 static bool is_wanted(const struct exchange *ex)
 {
-    return ex->up && (ex->tunnel || !ex->req.has_upgrade);
+    return exchange_takes_body(ex) && (ex->tunnel || !ex->req.has_upgrade);
 }
 
 void h2_take_body(struct h2_stream *s, struct str bytes)

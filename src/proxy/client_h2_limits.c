@@ -128,7 +128,7 @@ static bool stands_still(const struct h2_stream *s, uint64_t since_ms, uint64_t 
 
 static bool request_stalls(const struct h2_stream *s, uint64_t now)
 {
-    bool waits = !s->ended && s->ex->up && !s->ex->body_paused && !s->answer_ended;
+    bool waits = !s->ended && exchange_takes_body(s->ex) && !s->ex->body_paused && !s->answer_ended;
     return waits &&
            (stands_still(s, s->came_ms, now) || is_too_slow(s, s->ex->body_received, now - s->began_ms));
 }

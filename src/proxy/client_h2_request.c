@@ -129,6 +129,7 @@ static enum http_refusal read_target(struct h2_stream *s)
     struct http_request *req = &s->ex->req;
     struct str query = s->pseudo[PSEUDO_PATH];
     enum http_refusal why;
+    req->target = query;
     if (query.n > client_limits(s->conn->client)->target_bytes)
         return REFUSAL_TARGET_TOO_LONG;
     if (str_eq(query, STR("*")) && req->method == METHOD_OPTIONS) {

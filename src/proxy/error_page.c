@@ -127,6 +127,15 @@ static const char standard_html[] =
 /* One sentence in Dutch and in English for each kind of answer: what it means and what to do. */
 static void sentences(uint16_t status, enum http_refusal why, struct str *ret_english, struct str *ret_dutch)
 {
+    if (why == REFUSAL_WAF_BLOCKED || why == REFUSAL_WAF_ANSWER) {
+        *ret_english = http_refusal_text(why);
+        *ret_dutch =
+            why == REFUSAL_WAF_ANSWER
+                ? STR("Het antwoord van de applicatie is tegengehouden, omdat het gegevens zou prijsgeven.")
+                : STR("Dit verzoek lijkt op een aanval en is tegengehouden. Klopt dat niet? Geef dan de "
+                      "referentie door aan wie deze applicatie beheert.");
+        return;
+    }
     if (status >= 500 && status != 505) {
         *ret_english =
             STR("The care application cannot be reached right now. Try again in a moment; if it is urgent, "

@@ -5,6 +5,7 @@
 #include "proxy/client.h"
 #include "proxy/error_page.h"
 #include "proxy/forward.h"
+#include "proxy/inspect.h"
 #include "proxy/upstream.h"
 
 #include <stdlib.h>
@@ -63,8 +64,9 @@ static void note_request(struct exchange *ex)
     e->agent_len = agent ? copy_text(e->agent, sizeof e->agent, agent->value) : 0;
     e->version = (uint8_t)ex->req.version;
     e->flags |= ex->req.has_query ? ACCESS_HAS_QUERY : 0;
-    ex->counted = true;
-    GAUGE_UP(ex->proxy, requests_active);
+    ex->counted = !ex->is_probe;
+    if (ex->counted)
+        GAUGE_UP(ex->proxy, requests_active);
 }
 
 static uint16_t connection_flags(const struct exchange *ex, uint8_t *ret_tls_version)
@@ -126,7 +128,8 @@ void exchange_free(struct exchange *ex)
     struct proxy *p = ex->proxy;
     if (ex->up)
         upstream_detach(ex);
-    if (ex->state != EXCHANGE_READ)
+    inspect_end(ex);
+    if (ex->state != EXCHANGE_READ && !ex->is_probe)
         write_event(ex);
     if (ex->counted)
         GAUGE_DOWN(p, requests_active);
@@ -206,6 +209,7 @@ void exchange_answer_status(struct exchange *ex, uint16_t status, enum http_refu
     }
     if (ex->up)
         upstream_detach(ex);
+    inspect_cancel(ex);
     make_id(ex);
     ex->event.refusal = (uint16_t)why;
     struct error_page page;
@@ -228,9 +232,15 @@ void exchange_answer_redirect(struct exchange *ex, uint16_t port)
     answer_own(ex, http_method_is_safe(ex->req.method) ? 301 : 308, &location, 1, STR_NONE);
 }
 
+static void count_refusal(struct exchange *ex, enum http_refusal why)
+{
+    if (!ex->is_probe)
+        shared_count_refusal(ex->proxy->counts, why);
+}
+
 void exchange_refuse(struct exchange *ex, enum http_refusal why)
 {
-    shared_count_refusal(ex->proxy->counts, why);
+    count_refusal(ex, why);
     ex->close_client = true;
     if (ex->req.version == 0)
         ex->req.version = HTTP_1_1;
@@ -239,11 +249,25 @@ void exchange_refuse(struct exchange *ex, enum http_refusal why)
     exchange_answer_status(ex, http_refusal_status(why), why);
 }
 
-/* Refused, but the request was understood: the connection can go on. */
+void exchange_refuse_with(struct exchange *ex, uint16_t status, enum http_refusal why)
+{
+    count_refusal(ex, why);
+    exchange_answer_status(ex, status, why);
+}
+
 static void refuse_politely(struct exchange *ex, enum http_refusal why)
 {
-    shared_count_refusal(ex->proxy->counts, why);
-    exchange_answer_status(ex, http_refusal_status(why), why);
+    exchange_refuse_with(ex, http_refusal_status(why), why);
+}
+
+void exchange_drop(struct exchange *ex, enum http_refusal why)
+{
+    count_refusal(ex, why);
+    if (ex->up)
+        upstream_detach(ex);
+    ex->event.refusal = (uint16_t)why;
+    ex->state = EXCHANGE_BROKEN;
+    ex->side->broken(ex);
 }
 
 /* ---- route, admit, forward */
@@ -292,7 +316,8 @@ static enum http_refusal route(struct exchange *ex)
     ex->route = snapshot_route(ex->cluster, ex->req.path);
     if (!ex->route)
         return REFUSAL_NO_ROUTE;
-    if (ex->route->client_certificate == CLIENT_CERT_REQUIRED && !(has_tls && info.has_client_cert))
+    if (ex->route->client_certificate == CLIENT_CERT_REQUIRED && !(has_tls && info.has_client_cert) &&
+        !ex->is_probe)
         return REFUSAL_CLIENT_CERTIFICATE;
     if (ex->req.has_upgrade && !ex->route->websocket)
         return REFUSAL_UPGRADE_NOT_ALLOWED;
@@ -363,8 +388,41 @@ static bool write_upstream_head(struct exchange *ex)
     return false;
 }
 
+static bool write_last_chunk(struct exchange *ex, const struct http_field *trailers, unsigned count)
+{
+    char text[8192];
+    struct buf b = buf_over(text, sizeof text);
+    BUF_LIT(&b, "0\r\n");
+    for (unsigned i = 0; i < count; i++) {
+        if (!forward_trailer_allowed(&trailers[i]))
+            continue;
+        buf_str(&b, trailers[i].name);
+        BUF_LIT(&b, ": ");
+        buf_str(&b, trailers[i].value);
+        BUF_LIT(&b, "\r\n");
+    }
+    BUF_LIT(&b, "\r\n");
+    return !buf_overflowed(&b) && outq_add(&ex->req_body, &ex->proxy->chunks, buf_text(&b));
+}
+
+/* What the inspection held, and the end of it where it is whole. */
+static bool take_held_body(struct exchange *ex)
+{
+    unsigned count = 0;
+    const struct http_field *trailers = inspect_trailers(ex, &count);
+    if (!inspect_give_body(ex))
+        return false;
+    return !ex->inspection || !ex->body_done || !ex->body_chunked_up || write_last_chunk(ex, trailers, count);
+}
+
 static void forward(struct exchange *ex)
 {
+    if (ex->is_probe) {
+        ex->probe_passed = true;
+        ex->state = EXCHANGE_DONE;
+        ex->side->end(ex, NULL, 0);
+        return;
+    }
     ex->pool = &ex->snapshot->pools[ex->route->upstream->index];
     ex->body_chunked_up = ex->req.body == BODY_CHUNKED || ex->req.body == BODY_UNTIL_CLOSE;
     choose_affinity(ex);
@@ -372,10 +430,24 @@ static void forward(struct exchange *ex)
         refuse_politely(ex, REFUSAL_HEAD_TOO_LARGE);
         return;
     }
+    if (!take_held_body(ex)) {
+        exchange_answer_status(ex, 503, REFUSAL_NONE);
+        return;
+    }
     struct pool *pool = ex->pool;
     if (pool->retry_tokens_x100 < 10'000)
         pool->retry_tokens_x100 += pool->config->retry_budget_percent;
     upstream_attach(ex);
+}
+
+void exchange_inspected(struct exchange *ex)
+{
+    ex->state = EXCHANGE_FORWARD;
+    if (ex->body_paused) { /* it was not wanted for the inspection: it streams */
+        ex->body_paused = false;
+        ex->side->read_more(ex);
+    }
+    forward(ex);
 }
 
 void exchange_begin(struct exchange *ex)
@@ -397,7 +469,7 @@ void exchange_begin(struct exchange *ex)
         exchange_refuse(ex, why);
     else if (why != REFUSAL_NONE)
         refuse_politely(ex, why);
-    else
+    else if (!inspect_begin(ex))
         forward(ex);
 }
 
@@ -416,8 +488,12 @@ void exchange_request_body(struct exchange *ex, struct str bytes)
     struct buf b = buf_over(size, sizeof size);
     bool ok = true;
     ex->body_received += bytes.n;
-    if (ex->body_received > ex->body_limit && ex->up) {
+    if (ex->body_received > ex->body_limit && exchange_takes_body(ex)) {
         exchange_refuse(ex, REFUSAL_BODY_TOO_LARGE);
+        return;
+    }
+    if (ex->state == EXCHANGE_INSPECT) {
+        inspect_body(ex, bytes);
         return;
     }
     if (!ex->up) /* answered early, or failed: what still comes is dropped */
@@ -441,39 +517,31 @@ void exchange_request_body(struct exchange *ex, struct str bytes)
 void exchange_request_end(struct exchange *ex, const struct http_field *trailers, unsigned count)
 {
     ex->body_done = true;
+    if (ex->state == EXCHANGE_INSPECT) {
+        inspect_body_end(ex, trailers, count);
+        return;
+    }
     if (!ex->up)
         return;
     if (ex->tunnel) { /* to be told to the upstream when all is sent: see upstream_tunnel_ready */
         loop_defer(ex->proxy->loop, &ex->up->again);
         return;
     }
-    if (ex->body_chunked_up) {
-        char text[8192];
-        struct buf b = buf_over(text, sizeof text);
-        BUF_LIT(&b, "0\r\n");
-        for (unsigned i = 0; i < count; i++) {
-            if (!forward_trailer_allowed(&trailers[i]))
-                continue;
-            buf_str(&b, trailers[i].name);
-            BUF_LIT(&b, ": ");
-            buf_str(&b, trailers[i].value);
-            BUF_LIT(&b, "\r\n");
-        }
-        BUF_LIT(&b, "\r\n");
-        if (buf_overflowed(&b) || !outq_add(&ex->req_body, &ex->proxy->chunks, buf_text(&b))) {
-            exchange_answer_status(ex, 502, REFUSAL_NONE);
-            return;
-        }
+    if (ex->body_chunked_up && !write_last_chunk(ex, trailers, count)) {
+        exchange_answer_status(ex, 502, REFUSAL_NONE);
+        return;
     }
     exchange_request_flush(ex);
 }
 
 void exchange_abort(struct exchange *ex)
 {
-    if (ex->state == EXCHANGE_FORWARD || ex->state == EXCHANGE_ANSWER) {
+    inspect_cancel(ex);
+    if (ex->state >= EXCHANGE_INSPECT && ex->state <= EXCHANGE_ANSWER) {
         ex->state = EXCHANGE_BROKEN;
         ex->event.flags |= ACCESS_CLIENT_ABORT;
-        COUNT(ex->proxy, client_aborts_total);
+        if (!ex->is_probe)
+            COUNT(ex->proxy, client_aborts_total);
     }
     if (ex->up)
         upstream_detach(ex);
@@ -481,6 +549,8 @@ void exchange_abort(struct exchange *ex)
 
 void exchange_answer_drained(struct exchange *ex)
 {
+    if (inspect_holds_answer(ex)) /* nothing of it is with the client yet */
+        return;
     ex->answer_paused = false;
     if (ex->up)
         upstream_resume(ex);
@@ -503,6 +573,14 @@ static void upgrade_answered(struct exchange *ex)
     tunnel_begin(ex);
 }
 
+static void begin_answer(struct exchange *ex)
+{
+    outq_clear(&ex->up_head, &ex->proxy->chunks);
+    ex->answer_begun = true;
+    ex->state = EXCHANGE_ANSWER;
+    ex->side->head(ex);
+}
+
 void exchange_upstream_head(struct exchange *ex)
 {
     if (ex->resp.status == 101) {
@@ -516,13 +594,11 @@ void exchange_upstream_head(struct exchange *ex)
     }
     uint64_t us = loop_now_us(ex->proxy->loop) - ex->began_us;
     ex->event.upstream_us = us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
-    outq_clear(&ex->up_head, &ex->proxy->chunks);
-    ex->answer_begun = true;
-    ex->state = EXCHANGE_ANSWER;
-    ex->side->head(ex);
+    if (!inspect_answer_head(ex))
+        begin_answer(ex);
 }
 
-void exchange_upstream_body(struct exchange *ex, struct str bytes)
+static void pass_body(struct exchange *ex, struct str bytes)
 {
     ex->event.bytes_out += bytes.n;
     ex->side->body(ex, bytes);
@@ -530,10 +606,16 @@ void exchange_upstream_body(struct exchange *ex, struct str bytes)
         ex->answer_paused = true;
 }
 
-/* The last call of an upstream connection on this exchange: it is detached, and ex may be gone afterwards. */
-void exchange_upstream_end(struct exchange *ex, const struct http_field *trailers, unsigned count)
+void exchange_upstream_body(struct exchange *ex, struct str bytes)
 {
-    must(!ex->up);
+    if (inspect_holds_answer(ex))
+        inspect_answer_body(ex, bytes);
+    else
+        pass_body(ex, bytes);
+}
+
+static void end_answer(struct exchange *ex, const struct http_field *trailers, unsigned count)
+{
     ex->state = EXCHANGE_DONE;
     if (!ex->body_done)
         ex->close_client = true;
@@ -542,6 +624,32 @@ void exchange_upstream_end(struct exchange *ex, const struct http_field *trailer
         ex->side->read_more(ex);
     }
     ex->side->end(ex, trailers, count);
+}
+
+/* The last call of an upstream connection on this exchange: it is detached, and ex may be gone afterwards. */
+void exchange_upstream_end(struct exchange *ex, const struct http_field *trailers, unsigned count)
+{
+    must(!ex->up);
+    if (inspect_holds_answer(ex))
+        inspect_answer_end(ex, trailers, count);
+    else
+        end_answer(ex, trailers, count);
+}
+
+void exchange_answer_inspected(struct exchange *ex, struct str body, bool is_whole,
+                               const struct http_field *trailers, unsigned count)
+{
+    ex->answer_paused = false;
+    begin_answer(ex);
+    if (body.n)
+        pass_body(ex, body);
+    if (is_whole) {
+        end_answer(ex, trailers, count);
+        return;
+    }
+    if (ex->up && !ex->answer_paused)
+        upstream_resume(ex);
+    ex->side->flush(ex);
 }
 
 static bool may_spend_retry(struct exchange *ex)

@@ -1,9 +1,11 @@
 /* proxy/exchange.h - one request and its answer, from the first byte in to the event.
  *
- *             exchange_new      exchange_begin                    answer's head
- *   (client) ------------> READ ----------------> FORWARD ----------------------> ANSWER ---> DONE
- *                            |  refused, redirected   | 502, 503, 504 from here      |
- *                            +----------> ANSWER <----+                              +---> BROKEN (reset)
+ *             exchange_new      exchange_begin      exchange_inspected          answer's head
+ *   (client) ------------> READ -------------> INSPECT ----------> FORWARD -----------------> ANSWER --->
+ * DONE | \___ nobody looks ________________/    |                          | |                    | refused
+ * | 502, 503, 504            |
+ *                            +--> ANSWER <--------+-------------------+                          +---> BROKEN
+ *                      refused, redirected                                                          (reset)
  *
  * Invariants:
  *  1. An exchange has one owner, its client side (a connection or an HTTP/2 stream), which frees it.
@@ -11,7 +13,9 @@
  *  3. The answer's head is sent once (interim answers excepted); after it no retry and no error page.
  *  4. Body bytes wait in bounded queues: a side whose queue is above EXCHANGE_QUEUE_HIGH makes the other stop
  * reading.
- *  5. Exactly one access event per exchange that got as far as a request head (or a refusal of one). */
+ *  5. Exactly one access event per exchange that got as far as a request head (or a refusal of one).
+ *  6. In INSPECT no upstream connection is attached, and the body is the inspection's (inspect.h). In FORWARD
+ * an answer may be held there; then none of it was handed to the side. */
 #ifndef POLDER_PROXY_EXCHANGE_H
 #define POLDER_PROXY_EXCHANGE_H
 
@@ -21,7 +25,14 @@
 
 enum { EXCHANGE_QUEUE_HIGH = 64 * 1024, EXCHANGE_ARENA_BYTES = 256 * 1024 };
 
-enum exchange_state { EXCHANGE_READ, EXCHANGE_FORWARD, EXCHANGE_ANSWER, EXCHANGE_DONE, EXCHANGE_BROKEN };
+enum exchange_state {
+    EXCHANGE_READ,
+    EXCHANGE_INSPECT,
+    EXCHANGE_FORWARD,
+    EXCHANGE_ANSWER,
+    EXCHANGE_DONE,
+    EXCHANGE_BROKEN
+};
 
 struct client;
 
@@ -54,6 +65,7 @@ struct exchange {
     const struct config_route *route;
     struct pool *pool;
 
+    struct inspection *inspection; /* NULL: nobody looks */
     struct upstream_conn *up;
     struct endpoint *failed_endpoint; /* could not be reached: the retry goes elsewhere if it can */
     struct outq up_head;              /* the canonical head, kept until an answer begins */
@@ -69,6 +81,8 @@ struct exchange {
     bool counted;         /* in requests_active */
     bool by_gate;         /* the answer is our own */
     bool close_client;    /* the client connection cannot be used after this */
+    bool is_probe;     /* of probe.c: nothing is counted or logged, and it ends where it would be forwarded */
+    bool probe_passed; /* it got there */
     uint8_t retries;
     uint64_t sticky; /* endpoint hash the client's cookie asks for; 0: none */
     bool set_sticky;
@@ -91,6 +105,11 @@ unsigned exchange_trim(struct proxy *);
 void exchange_begin(struct exchange *);
 /* A request that could not be parsed: answers and ends. */
 void exchange_refuse(struct exchange *, enum http_refusal);
+/* There is somebody for the request's body: what comes else is dropped. */
+static inline bool exchange_takes_body(const struct exchange *ex)
+{
+    return ex->up || ex->state == EXCHANGE_INSPECT;
+}
 /* Request body, decoded. Not more may be handed in while ex->body_paused. */
 void exchange_request_body(struct exchange *, struct str bytes);
 void exchange_request_end(struct exchange *, const struct http_field *trailers, unsigned count);
@@ -100,6 +119,15 @@ void exchange_request_flush(struct exchange *);
 void exchange_abort(struct exchange *);
 /* The client side has sent bytes: the answer may flow again. */
 void exchange_answer_drained(struct exchange *);
+
+/* ---- from the inspection */
+void exchange_inspected(struct exchange *); /* nothing is said against the request: on with it */
+/* The request was understood, and this is its answer: the connection can go on where its body is read. */
+void exchange_refuse_with(struct exchange *, uint16_t status, enum http_refusal);
+void exchange_drop(struct exchange *, enum http_refusal); /* no answer: the connection or the stream ends */
+/* Nothing is said against the answer: its head goes, this part of its body, and the rest as it comes. */
+void exchange_answer_inspected(struct exchange *, struct str body, bool is_whole,
+                               const struct http_field *trailers, unsigned count);
 
 /* ---- from the upstream side */
 void exchange_upstream_connected(struct exchange *); /* ex->up may be written to */

@@ -1,5 +1,6 @@
 #include "proxy/forward.h"
 
+#include "proxy/inspect.h"
 #include "proxy/upstream.h"
 
 /* What happens to a field on its way, by what it is. */
@@ -135,10 +136,13 @@ static void write_fields(struct exchange *ex, struct buf *b)
     const struct config_route *r = ex->route;
     bool underscores = client_limits(ex->client)->underscores == UNDERSCORE_KEEP;
     bool names = connection_names_fields(ex->req.fields, ex->req.field_count);
+    bool wants_plain = inspect_wants_answer(ex); /* what is compressed cannot be looked into */
     bool cookies = false;
     for (unsigned i = 0; i < ex->req.field_count; i++) {
         const struct http_field *f = &ex->req.fields[i];
         cookies |= f->id == FIELD_COOKIE;
+        if (wants_plain && str_eq_nocase(f->name, STR("accept-encoding")))
+            continue;
         if (request_fate[f->id] != PASS ||
             (names && named_by_connection(ex->req.fields, ex->req.field_count, f->name)) ||
             (r->request_edit_count && edited_away(r->request_edits, r->request_edit_count, f->name)) ||
@@ -146,6 +150,8 @@ static void write_fields(struct exchange *ex, struct buf *b)
             continue;
         add_field(b, f->name, f->value);
     }
+    if (wants_plain)
+        ADD(b, "Accept-Encoding", STR("identity"));
     if (cookies && !edited_away(r->request_edits, r->request_edit_count, STR("cookie")))
         write_cookies(ex, b);
     for (unsigned i = 0; i < r->request_edit_count; i++)

@@ -3,6 +3,8 @@
 
 #include "base/must.h"
 #include "proxy/client.h"
+#include "proxy/inspect.h"
+#include "proxy/probe.h"
 #include "proxy/upstream.h"
 #include "sys/net.h"
 #include "tls/signer.h"
@@ -53,7 +55,7 @@ static void drain_over(struct timer *t);
 static void trim(struct timer *t)
 {
     struct proxy *p = container_of(t, struct proxy, trim_timer);
-    unsigned freed = chunk_pool_trim(&p->chunks) + exchange_trim(p);
+    unsigned freed = chunk_pool_trim(&p->chunks) + exchange_trim(p) + inspector_trim(p->inspector);
     if (freed > 0)
         malloc_trim(MALLOC_TOP_KEPT);
     timer_set(p->loop, t, loop_now_ms(p->loop) + TRIM_MS);
@@ -69,6 +71,8 @@ struct proxy *proxy_new(struct loop *loop, struct shared *shared, unsigned slot,
     p->io =
         (struct transport_shared){loop, &p->chunks, malloc(TRANSPORT_RX_BYTES), malloc(TRANSPORT_TX_BYTES)};
     p->dials = calloc(DIALS_MAX, sizeof *p->dials);
+    p->inspector = inspector_new(p);
+    p->probe = probe_new(p);
     p->signer = tls_signer_new((struct tls_signer_events){send_sign, signature_ready, p});
     p->tickets = tls_tickets_new();
     list_init(&p->clients);
@@ -76,7 +80,7 @@ struct proxy *proxy_new(struct loop *loop, struct shared *shared, unsigned slot,
     timer_init(&p->drain_timer, drain_over);
     timer_init(&p->trim_timer, trim);
     timer_set(loop, &p->trim_timer, loop_now_ms(loop) + TRIM_MS);
-    if (!p->io.rx || !p->io.tx || !p->dials || !p->signer || !p->tickets ||
+    if (!p->io.rx || !p->io.tx || !p->dials || !p->inspector || !p->probe || !p->signer || !p->tickets ||
         getrandom(&p->seed, sizeof p->seed, 0) != sizeof p->seed) {
         proxy_free(p);
         return NULL;
@@ -106,6 +110,7 @@ void proxy_free(struct proxy *p)
     struct list *node;
     while ((node = p->clients.next) != &p->clients)
         client_close(container_of(node, struct client, node));
+    probe_free(p->probe);
     checks_stop(p);
     for (unsigned i = 0; p->snapshot && i < p->snapshot->config->upstream_count; i++)
         for (unsigned e = 0; e < p->snapshot->pools[i].endpoint_count; e++)
@@ -118,6 +123,7 @@ void proxy_free(struct proxy *p)
         free(p->free_exchanges);
         p->free_exchanges = next;
     }
+    inspector_free(p->inspector);
     timer_clear(p->loop, &p->drain_timer);
     timer_clear(p->loop, &p->trim_timer);
     tls_signer_free(p->signer);
@@ -209,6 +215,7 @@ bool proxy_commit(struct proxy *p, uint64_t generation)
         accept_leftovers(old, s);
     retire(old);
     checks_start(p);
+    probe_start(p->probe);
     counter_set(p->counts, COUNTER_config_generation, generation);
     return true;
 }
@@ -296,6 +303,7 @@ void proxy_drain(struct proxy *p, uint32_t timeout_ms)
     if (!again) {
         stop_listening(p);
         checks_stop(p);
+        probe_stop(p->probe);
     }
     if (timeout_ms && (!timer_is_set(&p->drain_timer) || end_ms < p->drain_timer.due_ms))
         timer_set(p->loop, &p->drain_timer, end_ms);
@@ -324,4 +332,17 @@ void proxy_sign_again(struct proxy *p)
 void proxy_ticket_keys(struct proxy *p, struct str keys)
 {
     tls_tickets_set(p->tickets, keys);
+}
+
+void proxy_take_rules(struct proxy *p, struct inspect_rules *rules)
+{
+    p->first_rules = rules;
+}
+
+bool proxy_prefilter(struct proxy *p, struct str key, struct str bytes, void (*release)(struct str))
+{
+    struct inspect_prefilter *f = inspect_prefilter_new(key, bytes, release);
+    if (f)
+        inspector_take_prefilter(p->inspector, f);
+    return f != NULL;
 }

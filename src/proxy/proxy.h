@@ -13,6 +13,7 @@
 #include "proxy/shared.h"
 #include "sys/loop.h"
 
+struct inspect_rules;
 struct proxy;
 
 struct proxy_events {
@@ -42,6 +43,12 @@ void proxy_dialed(struct proxy *, const struct msg_dialed *, int fd); /* takes f
 void proxy_dial_again(struct proxy *);
 void proxy_signature(struct proxy *, const struct msg_signature *);
 void proxy_sign_again(struct proxy *);
+/* Rules compiled before the walls were raised, when they could be made into machine code: whatever
+ * configuration reads the same texts uses them. They are never freed. */
+void proxy_take_rules(struct proxy *, struct inspect_rules *);
+/* What rules with that key use to be faster. False: no memory, and bytes were not taken; otherwise release is
+ * called with them when nobody uses them any more. */
+bool proxy_prefilter(struct proxy *, struct str key, struct str bytes, void (*release)(struct str));
 void proxy_ticket_keys(struct proxy *, struct str keys);
 
 /* Stops accepting; answers what comes over open connections and closes each after its next answer, or when it

@@ -193,9 +193,12 @@ uint32_t shared_cluster_claim(struct shared *s, uint64_t key, uint64_t generatio
     if (slot == SHARED_NO_SLOT)
         return slot;
     struct shared_cluster *c = &s->header->clusters[slot];
-    if (load(&c->key) != key) /* another one's totals would be taken for this one's */
+    if (load(&c->key) != key) { /* another one's totals would be taken for this one's */
         for (unsigned w = 0; w < s->worker_count; w++)
             memset((void *)&s->workers[w].clusters[slot], 0, sizeof s->workers[w].clusters[slot]);
+        if (load(&c->key) != 0) /* fresh memory needs no search */
+            shared_rules_clear(s, slot);
+    }
     atomic_store(&c->generation, generation);
     atomic_store(&c->key, key);
     return slot;
@@ -348,6 +351,9 @@ void shared_cluster_sum(const struct shared *s, uint32_t slot, struct cluster_su
             ret->status[i] += load(&c->status[i]);
         for (unsigned i = 0; i < LATENCY_BUCKETS; i++)
             ret->latency[i] += load(&c->latency[i]);
+        for (unsigned i = 0; i < INSPECT_OUTCOMES; i++)
+            ret->inspected[i] += load(&c->inspected[i]);
+        ret->inspected_us += load(&c->inspected_us);
         ret->bytes_in += load(&c->bytes_in);
         ret->bytes_out += load(&c->bytes_out);
         ret->duration_us += load(&c->duration_us);

@@ -9,8 +9,8 @@
  * out of the area is checked or masked here before use; and no decision about what may be reached rests on
  * it. (The master clears a dead worker's gauges, and a slot that gets a new owner.)
  *
- * The observer maps everything read-only but the first page, which holds how far it has read
- * (shared_map_reader): a replaced observer goes on where the last one stopped.
+ * The observer maps everything read-only but the first page, which holds how far it has read and until when
+ * excerpts are in clear (shared_map_reader): a replaced observer goes on where the last one stopped.
  *
  * Clusters and endpoints have places ("slots") that survive a reload: the master claims a slot by a hash of
  * the name while it prepares a configuration, the others find it by the same hash. Generations in flight
@@ -39,7 +39,11 @@ enum {
     SHARED_EVENTS = 4096,        /* per worker; a power of two */
     SHARED_ADDRESS_CELLS = 8192, /* per row; a power of two */
     SHARED_PAGE = 4096,
-    SHARED_VERSION = 1,
+    SHARED_VERSION = 2,
+    SHARED_AUDIT_BYTES = 256 * 1024, /* per worker; a power of two */
+    SHARED_AUDIT_RECORD_MAX = 8192,
+    SHARED_RULE_ROWS = 8192, /* per worker; a power of two; the row behind them takes what finds no place */
+    SHARED_PATCHES_MAX = 64,
 };
 #define SHARED_MAGIC   0x7265646c6f70ULL /* "polder" */
 #define SHARED_NO_SLOT UINT32_MAX
@@ -54,16 +58,33 @@ enum {
 typedef _Atomic uint64_t shared_u64;
 typedef _Atomic uint32_t shared_u32;
 
+/* What became of a cluster's requests in the firewall. */
+enum inspect_outcome { INSPECT_PASSED, INSPECT_DETECTED, INSPECT_BLOCKED, INSPECT_LIMITED, INSPECT_OUTCOMES };
+
 struct shared_cluster_stats {
     shared_u64 status[6]; /* answers by status / 100; [0]: none was sent (the client left) */
     shared_u64 bytes_in, bytes_out;
     shared_u64 duration_us; /* sum */
     shared_u64 latency[LATENCY_BUCKETS];
+    shared_u64 inspected[INSPECT_OUTCOMES], inspected_us; /* CPU time */
 };
 
 struct shared_endpoint_stats {
     shared_u64 requests, failures;  /* failures: connection errors, answers 5xx and broken answers */
     shared_u32 active, connections; /* requests being worked on; connections open, idle ones included */
+};
+
+/* How often requests of a cluster matched a rule. */
+struct shared_rule_row {
+    shared_u64 key; /* cluster and rule; 0: free. Once taken it stays so: a slot that gets a new cluster only
+                       has its counts cleared */
+    shared_u64 detected, blocked;
+};
+
+/* What a replay of a virtual patch's requests showed in one cluster. */
+struct shared_patch_result {
+    shared_u64 state; /* a struct patch_result in one word; 0: nothing yet */
+    shared_u64 at_us; /* wall clock */
 };
 
 struct shared_worker { /* one worker's own place: nobody else writes here */
@@ -74,6 +95,10 @@ struct shared_worker { /* one worker's own place: nobody else writes here */
     alignas(64) struct shared_cluster_stats clusters[SHARED_CLUSTERS_MAX];
     alignas(64) _Atomic uint16_t addresses[2][SHARED_ADDRESS_CELLS];
     alignas(64) struct access_event events[SHARED_EVENTS];
+    alignas(64) struct shared_rule_row rules[SHARED_RULE_ROWS + 1];
+    alignas(64) struct shared_patch_result patches[SHARED_CLUSTERS_MAX][SHARED_PATCHES_MAX];
+    alignas(64) shared_u64 audit_written; /* bytes ever; byte n lies in audit[n % SHARED_AUDIT_BYTES] */
+    alignas(64) char audit[SHARED_AUDIT_BYTES];
 };
 
 enum endpoint_health { ENDPOINT_UNKNOWN, ENDPOINT_UP, ENDPOINT_DOWN }; /* as checked; unknown counts as up */
@@ -98,6 +123,8 @@ struct shared_cluster {
 
 struct shared_reader { /* the observer's page */
     alignas(SHARED_PAGE) shared_u64 events_read[SHARED_WORKERS_MAX];
+    shared_u64 audit_read[SHARED_WORKERS_MAX]; /* bytes */
+    shared_u64 excerpts_clear_until_ms; /* monotonic: until then WAF excerpts are in clear; 0: they are not */
 };
 
 struct shared_header { /* written once, by the master, before anybody else maps it */
@@ -205,6 +232,16 @@ static inline void shared_count_request(struct shared_worker *w, uint32_t slot, 
     shared_add(&c->latency[latency_bucket(duration_us)], 1);
 }
 
+/* One request of that cluster went through the firewall. */
+static inline void shared_count_inspection(struct shared_worker *w, uint32_t slot,
+                                           enum inspect_outcome outcome, uint64_t us)
+{
+    if (slot >= SHARED_CLUSTERS_MAX)
+        return;
+    shared_add(&w->clusters[slot].inspected[outcome], 1);
+    shared_add(&w->clusters[slot].inspected_us, us);
+}
+
 /* ---- slots of clusters and endpoints */
 uint64_t shared_cluster_key(struct str cluster);
 uint64_t shared_endpoint_key(struct str upstream, struct str host, uint16_t port);
@@ -284,6 +321,72 @@ static inline void shared_event_push(const struct shared *s, unsigned slot, cons
 void shared_events_skip(const struct shared *, unsigned slot); /* nobody wants those that wait */
 uint64_t shared_events_waiting(const struct shared *, unsigned slot);
 
+/* ---- WAF audit records: a ring of bytes, one writer and one reader as above. A record is its length (four
+ * bytes, the machine's order) and that many bytes; it may go over the end of the ring. */
+
+/* False: it is longer than SHARED_AUDIT_RECORD_MAX, or the reader is behind; counted in
+ * waf_audit_lost_total. */
+bool shared_audit_push(const struct shared *, unsigned slot, struct str record);
+/* Copies the oldest unread record out; 0: none. Lengths that cannot be (a worker gone wild, or killed) make
+ * all that waits be skipped: *ret_broken. What was read is bytes of a stranger: parse before use. */
+[[nodiscard]] size_t shared_audit_take(const struct shared *, unsigned slot,
+                                       char ret_record[SHARED_AUDIT_RECORD_MAX], bool *ret_broken);
+
+/* The operator wants excerpts in clear, for at most SHARED_EXCERPTS_CLEAR_MS from now whatever stands there.
+ */
+#define SHARED_EXCERPTS_CLEAR_MS (24u * 3600 * 1000)
+bool shared_excerpts_are_clear(const struct shared *, uint64_t now_ms);
+void shared_excerpts_set_clear(const struct shared *, uint64_t until_ms); /* the observer's; 0: no more */
+
+/* ---- hits of WAF rules, for each cluster and rule: an open table in each worker's place. */
+
+/* A request of that cluster matched the rule (once a request: waf_audit_counts), and was blocked or not.
+ * SHARED_NO_SLOT and a full table are fine: then the overflow row counts. */
+void shared_count_rule(const struct shared *, unsigned slot, uint32_t cluster_slot, uint64_t rule_id,
+                       bool was_blocked);
+
+struct rule_sum {
+    uint32_t cluster_slot; /* SHARED_NO_SLOT: the overflow, rule_id 0 */
+    uint64_t rule_id, detected, blocked;
+};
+/* The slot gets another cluster (the master's, in shared_cluster_claim). */
+void shared_rules_clear(struct shared *, uint32_t cluster_slot);
+/* Sums over the workers, most hits first; at most cap of them. Returns how many. */
+size_t shared_rule_sums(const struct shared *, struct rule_sum *ret, size_t cap);
+
+/* ---- virtual patches: what their replay showed; written by the worker that replayed */
+enum patch_state {
+    PATCH_UNTESTED,
+    PATCH_EFFECTIVE,
+    PATCH_NOT_EFFECTIVE,
+    PATCH_CANNOT_TELL,
+    PATCH_STATE_COUNT
+};
+enum patch_reason {
+    PATCH_FINE,
+    PATCH_LET_THROUGH, /* a request that must be blocked was not; request says which */
+    PATCH_STOPPED,     /* a request that must pass was blocked */
+    PATCH_MODE_DETECT, /* the cluster only detects */
+    PATCH_MODE_OFF,    /* it does not look at all */
+    PATCH_EXCLUDED,    /* the cluster takes the patch's rules away */
+    PATCH_NO_ROUTE,    /* the cluster has no route the requests could take */
+    PATCH_BUSY,        /* there was no room to inspect */
+    PATCH_REASON_COUNT
+};
+
+struct patch_result {
+    enum patch_state state;
+    enum patch_reason reason;
+    unsigned request;    /* index: must_block ones first, then must_pass ones */
+    uint32_t generation; /* low bits of the configuration's, of which it is true */
+    int64_t at_us;
+};
+void shared_patch_set(const struct shared *, unsigned slot, uint32_t cluster_slot, unsigned patch,
+                      const struct patch_result *);
+/* Of the worker that knows the most recent one. False: nobody has replayed it under that generation. */
+bool shared_patch_get(const struct shared *, uint32_t cluster_slot, unsigned patch, uint32_t generation,
+                      struct patch_result *ret);
+
 /* ---- connections per address, over all workers: two rows of counts, the smaller one is the estimate, never
  * too low (Cormode and Muthukrishnan, "An improved data stream summary: the count-min sketch", 2005) */
 uint64_t shared_address_hash(const struct shared *, const struct addr *); /* of the /32, or the /64 */
@@ -321,6 +424,7 @@ uint64_t shared_refusal_sum(const struct shared *, enum http_refusal);
 struct cluster_sum {
     uint64_t status[6], requests, bytes_in, bytes_out, duration_us;
     uint64_t latency[LATENCY_BUCKETS];
+    uint64_t inspected[INSPECT_OUTCOMES], inspected_us;
 };
 void shared_cluster_sum(const struct shared *, uint32_t slot, struct cluster_sum *ret);
 

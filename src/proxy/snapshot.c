@@ -2,6 +2,7 @@
 #include "proxy/snapshot.h"
 
 #include "base/must.h"
+#include "proxy/inspect.h"
 #include "proxy/upstream.h"
 
 #include <stdlib.h>
@@ -182,6 +183,8 @@ static bool build(struct snapshot *s, struct arena *errors, struct str *ret_erro
     for (unsigned i = 0; i < s->config->cluster_count; i++)
         s->cluster_slots[i] =
             shared_cluster_find(s->proxy->shared, shared_cluster_key(s->config->clusters[i].name));
+    if (!inspect_snapshot_build(s, errors, ret_error))
+        return false;
     for (unsigned i = 0; i < s->config->upstream_count; i++)
         if (!build_pool(s, &s->pools[i], &s->config->upstreams[i], errors, ret_error))
             return false;
@@ -203,6 +206,7 @@ static void take_down(struct snapshot *s)
         free(s->pools[i].ring);
         free(s->pools[i].endpoints);
     }
+    inspect_snapshot_done(s);
     free(s->pools);
     free(s->listeners);
     free(s->hosts);

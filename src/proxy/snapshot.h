@@ -59,7 +59,9 @@ struct snapshot {
     uint32_t *cluster_slots; /* in the shared area, by config_cluster.index */
     struct listener *listeners;
     struct pool *pools;
-    struct host_entry *hosts; /* open addressing, exact names */
+    struct inspect_rules *rules;       /* NULL: nothing is inspected */
+    struct inspect_cluster *inspected; /* by config_cluster.index */
+    struct host_entry *hosts;          /* open addressing, exact names */
     unsigned host_mask;
 };
 

@@ -9,6 +9,9 @@
 #include "proxy/transport.h"
 
 struct exchange;
+struct probe;
+struct inspect_rules;
+struct inspector;
 struct upstream_conn;
 
 /* Whoever waits for a connection from the dialer embeds one. */
@@ -41,6 +44,9 @@ struct proxy {
     struct tls_signer *signer;
     struct tls_tickets *tickets;
 
+    struct inspector *inspector;
+    struct inspect_rules *first_rules; /* made before the walls were raised; NULL: none. Never freed */
+
     struct list clients;
     unsigned client_count, tunnel_count;
     struct exchange *free_exchanges;
@@ -60,6 +66,7 @@ struct proxy {
     struct timer drain_timer;
     struct timer check_timer; /* active health checks of the snapshot in force */
     struct list checks;       /* check connections under way */
+    struct probe *probe;      /* of the virtual patches */
 };
 
 uint64_t proxy_random(struct proxy *); /* not for secrets: ids and choices */

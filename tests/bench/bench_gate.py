@@ -364,20 +364,29 @@ def cpu_model():
 BEGIN, END = "<!-- benchmark:begin -->", "<!-- benchmark:end -->"
 
 
-def marked(rows):
-    return f"{BEGIN}\n{rows}\n{END}"
+WAF_BEGIN, WAF_END = "<!-- benchmark-waf:begin -->", "<!-- benchmark-waf:end -->"
 
 
-def with_rows(text, rows):
-    """The README with its table replaced."""
-    before, found, rest = text.partition(BEGIN)
-    _, ended, after = rest.partition(END)
-    if not found or not ended:
-        raise SystemExit(f"bench: README.md has no {BEGIN} and {END}")
-    return before + marked(rows) + after
+def marked(rows, begin=BEGIN, end=END):
+    return f"{begin}\n{rows}\n{end}"
 
 
-def page(rows, options, proxies, voids):
+def between(text, begin, end):
+    """What stands between two marks; None: they are not there."""
+    _, found, rest = text.partition(begin)
+    inside, ended, _ = rest.partition(end)
+    return inside.strip("\n") if found and ended else None
+
+
+def with_rows(text, rows, begin=BEGIN, end=END):
+    """A page with its table replaced."""
+    if between(text, begin, end) is None:
+        raise SystemExit(f"bench: there is no {begin} and {end}")
+    before, _, rest = text.partition(begin)
+    return before + marked(rows, begin, end) + rest.partition(end)[2]
+
+
+def page(rows, options, proxies, voids, waf_rows):
     versions = "; ".join(f"{proxy.name}: {proxy.version()}" for proxy in proxies if proxy.secure)
     openssl = subprocess.run(["openssl", "version"], stdout=subprocess.PIPE, text=True).stdout.strip()
     void_text = "".join(f"- {void}\n" for void in voids) if voids else "None.\n"
@@ -399,7 +408,11 @@ some thousands of requests over one connection before, pages of files left out; 
 
 Rounds that did not count:
 
-{void_text}"""
+{void_text}
+## The firewall
+
+{marked(waf_rows, WAF_BEGIN, WAF_END)}
+"""
 
 
 def parse_arguments():
@@ -438,7 +451,9 @@ def main():
     for void in voids:
         print(f"void: {void}")
     if not options.no_file:
-        (ROOT / "docs/benchmarks.md").write_text(page(rows, options, proxies, voids))
+        written = ROOT / "docs/benchmarks.md"
+        waf_rows = between(written.read_text(), WAF_BEGIN, WAF_END) or "Not measured yet: bench_waf.py."
+        written.write_text(page(rows, options, proxies, voids, waf_rows))
         readme = ROOT / "README.md"
         readme.write_text(with_rows(readme.read_text(), rows))
         print("written to docs/benchmarks.md and README.md")

@@ -2,8 +2,8 @@
  *
  *   bench-origin PORT
  *
- * It does as little as an HTTP server can: the end of a head is all it looks for, so it is no bottleneck
- * beside the load generator on the same core. For trusted clients only. */
+ * It does as little as an HTTP server can: the end of a head and the length of a body are all it looks for,
+ * so it is no bottleneck beside the load generator on the same core. For trusted clients only. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -22,9 +22,14 @@ static const char HEAD[] =
     "HTTP/1.1 200 OK\r\nServer: origin\r\nContent-Type: text/plain\r\nContent-Length: 1000\r\n\r\n";
 enum { HEAD_LEN = sizeof HEAD - 1, ANSWER_LEN = HEAD_LEN + BODY };
 
+struct connection {
+    unsigned char end_matched, name_matched; /* how much of CR LF CR LF, and of Content-Length, was seen */
+    size_t length, left;                     /* of the body that is announced; that is still to come */
+};
+
 struct origin {
     int epoll_fd, listen_fd;
-    unsigned char matched[FDS_MAX];         /* how much of CR LF CR LF was seen, by descriptor */
+    struct connection connections[FDS_MAX]; /* by descriptor */
     char answers[ANSWERS_MAX * ANSWER_LEN]; /* the same answer again and again, for pipelined requests */
     char in[READ_ROOM];
 };
@@ -62,25 +67,44 @@ static void accept_all(struct origin *o)
         }
         int on = 1;
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        o->matched[fd] = 0;
+        o->connections[fd] = (struct connection){0};
         watch(o, fd);
     }
 }
 
-/* How many heads ended in these bytes. */
-static unsigned count_heads(struct origin *o, int fd, const char *p, size_t n)
+/* One byte of a head; true: it was the last one. */
+static bool ends_head(struct connection *c, char byte)
 {
-    static const char END[] = "\r\n\r\n";
-    unsigned heads = 0, matched = o->matched[fd];
-    for (size_t i = 0; i < n; i++) {
-        matched = p[i] == END[matched] ? matched + 1 : p[i] == '\r';
-        if (matched == 4) {
-            heads++;
-            matched = 0;
+    static const char END[] = "\r\n\r\n", NAME[] = "\ncontent-length:";
+    enum { NAME_LEN = sizeof NAME - 1 };
+    char lower = byte >= 'A' && byte <= 'Z' ? (char)(byte | 0x20) : byte;
+    c->end_matched = byte == END[c->end_matched] ? c->end_matched + 1 : byte == '\r';
+    if (c->name_matched == NAME_LEN && byte >= '0' && byte <= '9')
+        c->length = c->length * 10 + (size_t)(byte - '0');
+    else if (c->name_matched == NAME_LEN)
+        c->name_matched = byte == ' ' ? NAME_LEN : 0;
+    else
+        c->name_matched = lower == NAME[c->name_matched] ? c->name_matched + 1 : byte == '\n';
+    return c->end_matched == 4;
+}
+
+/* How many requests ended in these bytes. */
+static unsigned count_requests(struct connection *c, const char *p, size_t n)
+{
+    unsigned requests = 0;
+    for (size_t i = 0; i < n;) {
+        if (c->left) {
+            size_t taken = c->left < n - i ? c->left : n - i;
+            c->left -= taken;
+            i += taken;
+            requests += c->left == 0;
+        } else if (ends_head(c, p[i++])) {
+            size_t length = c->length;
+            *c = (struct connection){.left = length};
+            requests += length == 0;
         }
     }
-    o->matched[fd] = (unsigned char)matched;
-    return heads;
+    return requests;
 }
 
 static void answer(struct origin *o, int fd)
@@ -88,9 +112,10 @@ static void answer(struct origin *o, int fd)
     ssize_t n = recv(fd, o->in, sizeof o->in, 0);
     if (n < 0 && errno == EAGAIN)
         return;
-    unsigned heads = n > 0 ? count_heads(o, fd, o->in, (size_t)n) : 0;
-    size_t size = (size_t)heads * ANSWER_LEN;
-    if (n <= 0 || heads > ANSWERS_MAX || (heads && send(fd, o->answers, size, MSG_NOSIGNAL) != (ssize_t)size))
+    unsigned requests = n > 0 ? count_requests(&o->connections[fd], o->in, (size_t)n) : 0;
+    size_t size = (size_t)requests * ANSWER_LEN;
+    if (n <= 0 || requests > ANSWERS_MAX ||
+        (requests && send(fd, o->answers, size, MSG_NOSIGNAL) != (ssize_t)size))
         close(fd); /* a client that does not read is none of ours */
 }
 

@@ -1,11 +1,13 @@
 #!/usr/bin/python3
-"""The regression tests of the OWASP Core Rule Set, run through waf-eval.
+"""The regression tests of the OWASP Core Rule Set, run through waf-eval, or through a running gate.
 
-    crs.py [--suites FOLDER] [--eval WAF_EVAL] [--version 4.28.0] [--list] [--only 942100] [--peer WAF_PEER]
+    crs.py [--suites FOLDER] [--eval WAF_EVAL] [--version 4.28.0] [--list] [--only 942100] [--peer WAF_PEER] [--live]
 
 Understands the formats of CRS 3.3 and of CRS 4. A test's request is what the tests' own client would send: form
 data encoded unless it is already, CR LF in multipart bodies, Content-Length and Connection added unless told not
 to. What a server in front refuses before any rule sees it is answered 400, as Apache httpd does.
+With --live the bytes go to polder-gate over TCP (crs_live.py), whose own parser may refuse them before any rule: what
+the rules would have blocked then counts as stopped, and is listed with the reason.
 CRS 3.3.4 runs with the rules of Debian's modsecurity-crs. Prints a line a suite: passed, failed, left out; and one for
 each that did not pass. Exit: 1 if any failed.
 """
@@ -21,6 +23,10 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes, urlencode
 
 import yaml
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import crs_live  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 FORM = "application/x-www-form-urlencoded"
@@ -61,12 +67,17 @@ def field_of(fields, name):
     return next((value for field, value in fields if field.lower() == name.lower()), b"")
 
 
+def expanded(data):
+    """The one function of the client's templates that the tests use."""
+    return re.sub(rb'\{\{ "(.)" \| repeat (\d+) \}\}', lambda found: found.group(1) * int(found.group(2)), data)
+
+
 def built_request(given, posts_length):
     fields = [(as_bytes(name), as_bytes(value)) for name, value in (given.get("headers") or {}).items()]
     data = given.get("data")
     if isinstance(data, list):
         data = "\r\n".join(data)
-    data = b"" if data is None else as_bytes(data)
+    data = b"" if data is None else expanded(as_bytes(data))
     complete = given.get("autocomplete_headers", not given.get("stop_magic", False))
     if data and complete:
         if not has_field(fields, b"Content-Type"):
@@ -187,6 +198,22 @@ def answer_of(method, target, body, is_old):
     return 200, [(b"Content-Type", b"text/plain")], b""
 
 
+def raw_bytes(given):
+    """A request that the test gives as bytes, or None."""
+    if given.get("encoded_request"):
+        return base64.b64decode(given["encoded_request"])
+    return as_bytes(given["raw_request"]) if given.get("raw_request") else None
+
+
+def sent_bytes(given, is_old):
+    """What the tests' client sends."""
+    raw = raw_bytes(given)
+    if raw is not None:
+        return raw
+    line, fields, body = built_request(given, not is_old)
+    return b"\r\n".join([line, *(name + b": " + value for name, value in fields), b"", body])
+
+
 def latin(value):
     return value.decode("latin-1")
 
@@ -197,8 +224,7 @@ def pairs_of(fields):
 
 def prepared(given, is_old):
     """One line for waf-eval and the status the client would see."""
-    raw = given.get("encoded_request")
-    raw = base64.b64decode(raw) if raw else as_bytes(given["raw_request"]) if given.get("raw_request") else None
+    raw = raw_bytes(given)
     line, fields, body = raw_request(raw) if raw is not None else built_request(given, not is_old)
     method, target, protocol, fields, body = served(line, fields, body)
     status, answer_fields, answer_body = answer_of(method, target, body, is_old)
@@ -317,21 +343,28 @@ def configuration(suite):
     return "".join(f"Include {path}\n" for path in [*suite.base, suite.setup, suite.rules / "*.conf"])
 
 
+def wanted_tests(suite, options):
+    """(name, stages, is_old) of those that run, and how many the suite has switched off."""
+    overrides, wanted, left_out = overridden(options.overrides), [], 0
+    for name, stages, enabled, is_old in tests_in(suite.tests):
+        if options.only and not name.startswith(options.only):
+            continue
+        if overrides.get(name):
+            stages[-1]["output"] = overrides[name]
+        if enabled:
+            wanted.append((name, stages, is_old))
+        left_out += not enabled
+    return wanted, left_out
+
+
 def run_suite(suite, options):
-    overrides = overridden(options.overrides)
-    passed, left_out, failed = 0, 0, []
+    wanted, left_out = wanted_tests(suite, options)
+    passed, failed = 0, []
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as conf:
         conf.write(configuration(suite))
         conf.flush()
         evaluator = Evaluator(options.eval, conf.name)
-        for name, stages, enabled, is_old in tests_in(suite.tests):
-            if options.only and not name.startswith(options.only):
-                continue
-            if not enabled:
-                left_out += 1
-                continue
-            if overrides.get(name):
-                stages[-1]["output"] = overrides[name]
+        for name, stages, is_old in wanted:
             problems = run_test(evaluator, stages, is_old)
             passed += not problems
             if problems:
@@ -340,6 +373,104 @@ def run_suite(suite, options):
             raise SystemExit("crs: waf-eval failed")
     print(f"crs {suite.name}: {passed} passed, {len(failed)} failed, {left_out} left out (disabled by the suite)")
     for name, problems in failed if options.list or len(failed) <= 5 else []:
+        print(f"  {name}: {'; '.join(problems)}")
+    return not failed
+
+
+# What the gate declines whatever rules say, and a test asks to be served.
+DECLINED = {
+    "920100-4": "CONNECT is not served: the gate stands in front of applications, it opens no way to others",
+    "920181-1": "Content-Length beside Transfer-Encoding is two framings, which requests are smuggled with (RFC 9112 6.3)",
+}
+# Outcomes that the suite publishes for servers that, like the gate, pass on repeated fields as they came.
+AS_PUBLISHED_FOR_NGINX = {"920620-1"}
+
+
+def judged(name, output, told, record, refusal, blocking):
+    """(problems, why the request was stopped or None) of one stage that went through the gate. It was stopped by a refusal
+    before any rule ran, if the test waits for rules that would have blocked it, or for an error."""
+    if output.get("expect_error") and (refusal or told.status is None):
+        return [], None
+    problems = problems_of(output, crs_live.verdict_of(record), told.status)
+    missed = {int(number) for number in re.findall(r"^(\d+) did not match$", "\n".join(problems), re.M)}
+    allowed = output.get("status")
+    wants_error = allowed is not None and min(allowed if isinstance(allowed, list) else [allowed]) >= 400
+    if not problems or not refusal:
+        left_out = (record or {}).get("polder.waf.left_out")
+        return [f"{problem} ({left_out} matches are not in the record)" if left_out else problem for problem in problems], None
+    if name in DECLINED:
+        return [], f"{refusal}: {DECLINED[name]}"
+    if blocking.issuperset(missed) and (missed or wants_error):
+        return [], f"{refusal} ({told.status})" + "".join(f", before {number}" for number in sorted(missed))
+    return [f"{problem} ({refusal})" for problem in problems], None
+
+
+def by_counters(suite, options, wanted, failed):
+    """Tests that want a text which the gate's log never holds, or a match beyond the end of its record: once more, each
+    alone, by the counters of rules. They must be those that waf-eval logs, and waf-eval must pass the test.
+    Returns (names that passed so, the others)."""
+    again = {name: problems for name, problems in failed
+             if all("log lacks" in problem or "not in the record" in problem for problem in problems)}
+    if not again:
+        return [], failed
+    shown = []
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as conf:
+        conf.write(configuration(suite))
+        conf.flush()
+        evaluator = Evaluator(options.eval, conf.name)
+        live = crs_live.Live(configuration(suite), lambda *asked: answer_of(*asked, suite.name.startswith("3")), options.gate)
+        try:
+            for name, stages, is_old in wanted:
+                if name in again and all(counts_alike(live, evaluator, stage, is_old) for stage in stages):
+                    shown.append(name)
+        finally:
+            live.close()
+            evaluator.close()
+    return shown, [(name, problems) for name, problems in failed if name not in shown]
+
+
+def counts_alike(live, evaluator, stage, is_old):
+    _, hits = live.counted(sent_bytes(stage["input"], is_old))
+    request, status = prepared(stage["input"], is_old)
+    verdict = evaluator.run(request)
+    return hits == logged(verdict) and not problems_of(stage["output"], verdict, status)
+
+
+def as_published(suite, wanted):
+    published = overridden(suite.rules.parent / "nginx-overrides.yaml") if suite.name.startswith("4") else {}
+    for name, stages, _ in wanted:
+        if name in AS_PUBLISHED_FOR_NGINX and published.get(name):
+            stages[-1]["output"] = published[name]
+
+
+def run_live(suite, options):
+    wanted, left_out = wanted_tests(suite, options)
+    as_published(suite, wanted)
+    live = crs_live.Live(configuration(suite), lambda *asked: answer_of(*asked, suite.name.startswith("3")), options.gate)
+    try:
+        told = [[live.send(sent_bytes(stage["input"], is_old)) for stage in stages] for _, stages, is_old in wanted]
+        records, access = live.records()
+    finally:
+        live.close()
+    blocking, passed, stopped, failed = crs_live.blocking_rules(suite.rules), 0, [], []
+    for (name, stages, _), answers in zip(wanted, told):
+        outcomes = [judged(name, stage["output"], answer, records.get(answer.request_id),
+                           access.get(answer.request_id, {}).get("polder.refusal"), blocking)
+                    for stage, answer in zip(stages, answers)]
+        problems = [problem for found, _ in outcomes for problem in found]
+        reasons = [why for _, why in outcomes if why]
+        if problems:
+            failed.append((name, problems))
+        elif reasons:
+            stopped.append((name, reasons))
+        passed += not problems and not reasons
+    counted, failed = by_counters(suite, options, wanted, failed)
+    passed += len(counted)
+    print(f"crs {suite.name} through the gate: {passed} passed ({len(counted)} of them shown by counters), {len(stopped)} stopped "
+          f"earlier by the gate, {len(failed)} failed, {left_out} left out (disabled by the suite)")
+    for name, reasons in stopped:
+        print(f"  {name}: stopped: {'; '.join(reasons)}")
+    for name, problems in failed if options.list or len(failed) <= 20 else []:
         print(f"  {name}: {'; '.join(problems)}")
     return not failed
 
@@ -384,6 +515,8 @@ def main():
     parser.add_argument("--overrides", help="outcomes published for a kind of engine")
     parser.add_argument("--list", action="store_true", help="all that did not pass, not only when they are few")
     parser.add_argument("--peer", help="waf-peer: compare every request's logged rules instead of running the tests")
+    parser.add_argument("--live", action="store_true", help="through a running gate")
+    parser.add_argument("--gate", help="another polder-gate than that of build/release")
     parser.add_argument("--only", help="tests whose name begins so")
     options = parser.parse_args()
     fine = True
@@ -394,7 +527,8 @@ def main():
         if missing:
             print(f"crs {suite.name}: left out: there is no {missing}")
             continue
-        fine = (compare if options.peer else run_suite)(suite, options) and fine
+        run = compare if options.peer else run_live if options.live else run_suite
+        fine = run(suite, options) and fine
     return 0 if fine else 1
 
 

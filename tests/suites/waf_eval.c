@@ -1,10 +1,12 @@
 /* Runs requests through the WAF without a gate around it:
  *
- *     waf-eval RULES < requests.jsonl > verdicts.jsonl
+ *     waf-eval [--reference] RULES < requests.jsonl > verdicts.jsonl
  *
  * A request is one line of JSON: {"line", "method", "target", "protocol", "fields": [[name, value]...],
  * "body", "answer": {"status", "fields", "body"}}. A character U+0000..U+00FF in it stands for the byte of
- * that number. The verdict: {"action", "status", "limit", "matches": [{"id", "logged", "text"}...]}. */
+ * that number. The verdict: {"action", "status", "limit", "left_out", "matches": [{"id", "logged", "text",
+ * "data"}...]}, where text is what a log shows and data, again one character for each byte, the rule's
+ * logdata. */
 #include "disk.h"
 #include "input.h"
 
@@ -66,6 +68,20 @@ static struct str shown(struct str text, struct arena *arena)
     return buf_text(&out);
 }
 
+/* One character U+0000..U+00FF for each byte. */
+static struct str as_characters(struct str bytes, struct arena *arena)
+{
+    char *memory = arena_bytes(arena, bytes.n * 2);
+    struct buf out = buf_over(memory, memory ? bytes.n * 2 : 0);
+    for (size_t i = 0; i < bytes.n; i++) {
+        uint8_t c = (uint8_t)bytes.p[i];
+        if (c >= 0x80)
+            buf_char(&out, (char)(0xc0 | c >> 6));
+        buf_char(&out, (char)(c >= 0x80 ? 0x80 | (c & 0x3f) : c));
+    }
+    return buf_text(&out);
+}
+
 static void write_verdict(struct waf_verdict verdict, struct buf *out, struct arena *arena)
 {
     struct json_writer w = json_writer_over(out);
@@ -73,6 +89,7 @@ static void write_verdict(struct waf_verdict verdict, struct buf *out, struct ar
     json_put_u64(&w, STR("action"), verdict.action);
     json_put_u64(&w, STR("status"), verdict.status);
     json_put_u64(&w, STR("limit"), verdict.limit);
+    json_put_u64(&w, STR("left_out"), verdict.matches_left_out);
     json_put_array(&w, STR("matches"));
     for (size_t i = 0; i < verdict.match_count; i++) {
         const struct waf_match *match = &verdict.matches[i];
@@ -83,6 +100,7 @@ static void write_verdict(struct waf_verdict verdict, struct buf *out, struct ar
                                        (unsigned long long)match->rule_id, STR_ARG(match->message),
                                        STR_ARG(match->data), STR_ARG(match->target));
         json_put_str(&w, STR("text"), shown(text, arena));
+        json_put_str(&w, STR("data"), as_characters(match->data, arena));
         json_object_end(&w);
     }
     json_array_end(&w);
@@ -136,12 +154,17 @@ int main(int argc, char **argv)
     static struct waf_problems problems;
     struct arena *arena = arena_new(1 << 20);
     struct str text;
-    if (argc != 2 || !arena || !disk_read(argv[1], arena, &text)) {
-        fprintf(stderr, "usage: waf-eval RULES\n");
+    bool is_reference = argc == 3 && strcmp(argv[1], "--reference") == 0;
+    const char *path = argv[argc - 1];
+    if (argc != 2 + is_reference || !arena || !disk_read(path, arena, &text)) {
+        fprintf(stderr, "usage: waf-eval [--reference] RULES\n");
         return 2;
     }
-    struct waf_rules *rules = waf_rules_load(str_of(argv[1]), text, &disk_files, &problems);
-    struct waf_overlay_options options = {.mode = WAF_AS_RULES_SAY};
+    struct waf_rules *rules = waf_rules_load(str_of(path), text, &disk_files, &problems);
+    if (rules)
+        waf_rules_make_code(rules);
+    struct waf_overlay_options options = {.mode = WAF_AS_RULES_SAY,
+                                          .engine = is_reference ? WAF_ENGINE_REFERENCE : WAF_ENGINE_FAST};
     struct waf_overlay *overlay = rules ? waf_overlay_new(rules, &options, &problems) : NULL;
     for (size_t i = 0; i < problems.count && i < WAF_PROBLEMS_MAX; i++)
         fprintf(stderr, "%s:%u:%u: %s\n", problems.items[i].file, problems.items[i].line,
