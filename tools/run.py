@@ -42,6 +42,8 @@ waf:
     - /usr/share/modsecurity-crs/rules/*.conf
     - /etc/modsecurity/crs/RESPONSE-999-EXCLUSION-RULES-AFTER-CRS.conf
     - {root}/share/waf/fhir-after.conf
+  patches:
+    - {root}/share/patches/*.yaml
 
 certificates:
 {certificates}

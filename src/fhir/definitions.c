@@ -56,6 +56,11 @@ enum fhir_kind fhir_type_kind(const struct fhir_type *type)
     return type->kind;
 }
 
+enum fhir_primitive fhir_type_primitive(const struct fhir_type *type)
+{
+    return type->primitive;
+}
+
 const struct fhir_type *fhir_type_base(const struct fhir_type *type)
 {
     return type->base == FHIR_NO_INDEX ? NULL : &fhir_types[type->base];
@@ -123,6 +128,36 @@ unsigned fhir_element_flags(const struct fhir_element *element)
     return element->flags;
 }
 
+unsigned fhir_element_index(const struct fhir_element *element)
+{
+    return (unsigned)(element - fhir_elements);
+}
+
+unsigned fhir_element_total(void)
+{
+    return fhir_counts.elements;
+}
+
+const struct fhir_element *fhir_element_find_choice(const struct fhir_type *type, struct str stem)
+{
+    const struct fhir_element *element = &fhir_elements[type->first_element];
+    for (const struct fhir_element *end = element + type->element_count; element < end; element++) {
+        if ((element->flags & FHIR_CHOICE) && str_eq(text(element->stem), stem))
+            return element;
+    }
+    return NULL;
+}
+
+unsigned fhir_element_choice_count(const struct fhir_element *first)
+{
+    const struct fhir_type *owner = &fhir_types[first->owner];
+    const struct fhir_element *end = &fhir_elements[owner->first_element + owner->element_count];
+    unsigned n = 1;
+    while (first + n < end && first[n].group == first->group)
+        n++;
+    return n;
+}
+
 bool fhir_element_same_choice(const struct fhir_element *a, const struct fhir_element *b)
 {
     return a->group == b->group;
@@ -158,9 +193,10 @@ static int compare(struct str a, struct str b)
     return order ? order : (a.n > b.n) - (a.n < b.n);
 }
 
-bool fhir_value_set_has(const struct fhir_value_set *set, struct str system, struct str code)
+/* The first row of the code, or where it would stand. */
+static unsigned first_code(const struct fhir_value_set *set, struct str code)
 {
-    unsigned low = set->first, high = low + set->count, end = high;
+    unsigned low = set->first, high = low + set->count;
     while (low < high) {
         unsigned middle = low + (high - low) / 2;
         if (compare(text(fhir_codes[middle].code), code) < 0)
@@ -168,11 +204,27 @@ bool fhir_value_set_has(const struct fhir_value_set *set, struct str system, str
         else
             high = middle;
     }
+    return low;
+}
+
+bool fhir_value_set_has(const struct fhir_value_set *set, struct str system, struct str code)
+{
+    unsigned low = first_code(set, code), end = set->first + set->count;
     for (; low < end && str_eq(text(fhir_codes[low].code), code); low++) {
         if (!system.p || str_eq(text(fhir_codes[low].system), system))
             return true;
     }
     return false;
+}
+
+struct str fhir_value_set_system(const struct fhir_value_set *set, struct str code)
+{
+    unsigned low = first_code(set, code), end = set->first + set->count;
+    if (low == end || !str_eq(text(fhir_codes[low].code), code))
+        return STR_NONE;
+    if (low + 1 < end && str_eq(text(fhir_codes[low + 1].code), code))
+        return STR_NONE;
+    return text(fhir_codes[low].system);
 }
 
 /* ---- invariants */

@@ -11,6 +11,31 @@
 
 enum fhir_kind { FHIR_PRIMITIVE, FHIR_COMPLEX, FHIR_RESOURCE, FHIR_BACKBONE };
 
+/* The primitive types of R4; embed.py has them in the same order. */
+enum fhir_primitive {
+    FHIR_NO_PRIMITIVE,
+    FHIR_BASE64_BINARY,
+    FHIR_BOOLEAN,
+    FHIR_CANONICAL,
+    FHIR_CODE,
+    FHIR_DATE,
+    FHIR_DATE_TIME,
+    FHIR_DECIMAL,
+    FHIR_ID,
+    FHIR_INSTANT,
+    FHIR_INTEGER,
+    FHIR_MARKDOWN,
+    FHIR_OID,
+    FHIR_POSITIVE_INT,
+    FHIR_STRING,
+    FHIR_TIME,
+    FHIR_UNSIGNED_INT,
+    FHIR_URI,
+    FHIR_URL,
+    FHIR_UUID,
+    FHIR_XHTML,
+};
+
 enum fhir_element_flag {
     FHIR_MODIFIER = 1 << 0,
     FHIR_SUMMARY = 1 << 1,
@@ -43,6 +68,7 @@ const struct fhir_type *fhir_type_at(unsigned index);
 unsigned fhir_type_index(const struct fhir_type *);
 struct str fhir_type_name(const struct fhir_type *);
 enum fhir_kind fhir_type_kind(const struct fhir_type *);
+enum fhir_primitive fhir_type_primitive(const struct fhir_type *);
 const struct fhir_type *fhir_type_base(const struct fhir_type *);            /* NULL: it has none */
 bool fhir_type_is_a(const struct fhir_type *, const struct fhir_type *base); /* itself included */
 
@@ -58,6 +84,12 @@ const struct fhir_type *fhir_element_type(const struct fhir_element *);
 unsigned fhir_element_least(const struct fhir_element *); /* of all types of a choice together */
 unsigned fhir_element_most(const struct fhir_element *);  /* 0: no limit */
 unsigned fhir_element_flags(const struct fhir_element *); /* enum fhir_element_flag */
+unsigned fhir_element_index(const struct fhir_element *); /* below fhir_element_total(); see fhir_type_index */
+unsigned fhir_element_total(void);
+/* The first element of a choice by its stem ("value"), others follow it; NULL: the type has no such choice. */
+const struct fhir_element *fhir_element_find_choice(const struct fhir_type *, struct str stem);
+/* How many elements the choice has, from its first one; 1 of what is no choice. */
+unsigned fhir_element_choice_count(const struct fhir_element *first);
 bool fhir_element_same_choice(const struct fhir_element *, const struct fhir_element *);
 /* Resource types that a reference may point to; 0: any. */
 unsigned fhir_element_target_count(const struct fhir_element *);
@@ -70,6 +102,8 @@ const struct fhir_value_set *fhir_element_value_set(const struct fhir_element *)
 struct str fhir_value_set_url(const struct fhir_value_set *);
 /* system may be { NULL, 0 }: of any system. */
 bool fhir_value_set_has(const struct fhir_value_set *, struct str system, struct str code);
+/* The system a code of the set is of; { NULL, 0 } when the set has no such code, or several. */
+struct str fhir_value_set_system(const struct fhir_value_set *, struct str code);
 
 /* ---- invariants: FHIRPath expressions that have to hold. */
 struct fhir_rule {

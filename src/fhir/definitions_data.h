@@ -15,6 +15,7 @@ struct fhir_text_at { /* in fhir_text */
 struct fhir_type {
     struct fhir_text_at name;
     enum fhir_kind kind;
+    enum fhir_primitive primitive;
     uint16_t base; /* FHIR_NO_INDEX: none */
     uint16_t first_element, element_count;
     uint16_t first_invariant, invariant_count;

@@ -12,6 +12,9 @@ from pathlib import Path
 
 KINDS = {"primitive": "FHIR_PRIMITIVE", "complex": "FHIR_COMPLEX", "resource": "FHIR_RESOURCE", "backbone": "FHIR_BACKBONE"}
 SEARCH_TYPES = ("number", "date", "string", "token", "reference", "composite", "quantity", "uri", "special")
+# In the order of enum fhir_primitive (definitions.h), which begins with what is none.
+PRIMITIVES = ("", "base64Binary", "boolean", "canonical", "code", "date", "dateTime", "decimal", "id", "instant", "integer",
+              "markdown", "oid", "positiveInt", "string", "time", "unsignedInt", "uri", "url", "uuid", "xhtml")
 FLAGS = {"m": "FHIR_MODIFIER", "s": "FHIR_SUMMARY", "c": "FHIR_CHOICE", "r": "FHIR_REQUIRED_BINDING",
          "x": "FHIR_XML_ATTRIBUTE"}
 NONE = 0xFFFF
@@ -165,7 +168,8 @@ class Tables:
     def type_row(self, kind):
         invariants, elements = self.add_invariants(kind), self.add_elements(kind)
         base = self.types[kind.base].index if kind.base in self.types else NONE
-        return (f"{{{self.strings.add(kind.name)}, {KINDS[kind.kind]}, {base}, {elements[0]}, {elements[1]}, "
+        primitive = PRIMITIVES.index(kind.name) if kind.kind == "primitive" else 0
+        return (f"{{{self.strings.add(kind.name)}, {KINDS[kind.kind]}, {primitive}, {base}, {elements[0]}, {elements[1]}, "
                 f"{invariants[0]}, {invariants[1]}}}")
 
     # ---- search

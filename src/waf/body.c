@@ -22,6 +22,8 @@ bool body_add_arg(const struct body_input *in, struct body *body, struct str nam
         body_fail(body, in, "more arguments than SecArgumentsLimit");
         return false;
     }
+    if (in->tx)
+        tx_work(in->tx, name.n + value.n + 60);
     if (pairs_add(&body->args, in->arena, name, value))
         return true;
     body->limit = WAF_LIMIT_MEMORY;

@@ -111,7 +111,7 @@ static bool run_list(struct waf_tx *tx, const struct rule *link, const struct ta
 {
     const struct pairs *list = &view->lists[l];
     byte_kinds kinds = KINDS_ANY;
-    bool is_lasting = list->n && variable_is_lasting(target->variable), has_matched = false;
+    bool is_lasting = list->n && variable_steadiness(target->variable) == LASTING, has_matched = false;
     const uint32_t *ids = is_lasting ? room_list(tx, list, view->takes_names, &kinds) : NULL;
     byte_kinds changing = sieve->chain->whole.kinds;
     if (ids && sieve->kinds != KINDS_ANY && changing != KINDS_ANY && !(kinds & (sieve->kinds | changing)))
@@ -139,7 +139,8 @@ static bool run_list(struct waf_tx *tx, const struct rule *link, const struct ta
 static bool run_one(struct waf_tx *tx, const struct rule *link, const struct target *target,
                     const struct sieve *sieve, struct str text)
 {
-    uint32_t id = variable_is_lasting(target->variable) ? room_one(tx, target->variable, text) : TEXT_NONE;
+    uint32_t id =
+        variable_steadiness(target->variable) == LASTING ? room_one(tx, target->variable, text) : TEXT_NONE;
     struct value value = {.variable = target->variable,
                           .has_name = target->selector != SELECT_ALL,
                           .name = target->name,

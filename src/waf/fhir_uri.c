@@ -109,7 +109,7 @@ static bool is_public_host(struct str host)
 {
     struct str rest = host, label = STR("");
     size_t labels = 0;
-    if (host.n > HOST_MAX)
+    if (host.n > HOST_MAX || str_find(host, STR("--")) >= 0)
         return false;
     for (; rest.p; labels++) {
         label = str_cut(&rest, '.');

@@ -18,9 +18,13 @@ byte_kinds gate_kinds(const struct rule *link)
     }
 }
 
-bool gate_may_be_sqli(struct str s)
+/* libinjection's @detectSQLi compares the kinds of a text's first tokens with a list of its own. Numbers,
+ * dots, colons, commas and arithmetic alone are on it nowhere; two dashes begin a comment. */
+bool gate_may_be_sqli(struct str s, byte_kinds kinds)
 {
-    return s.n > 0;
+    static const byte_kinds harmless = KIND(DIGIT) | KIND(DOT) | KIND(COLON) | KIND(COMMA) | KIND(PLUS) |
+                                       KIND(DASH) | KIND(SLASH) | KIND(SPACE);
+    return (kinds & ~harmless) || ((kinds & KIND(DASH)) && text_find(s, STR("--")) >= 0);
 }
 
 static bool run(struct waf_tx *tx, const struct rule *link, struct str argument, uint32_t id,
@@ -38,8 +42,8 @@ static bool run_once(struct waf_tx *tx, const struct rule *link, uint32_t id, st
     const struct text *text = &tx->room->texts.items[id];
     if ((is_sqli ? text->sqli : text->xss) == FINDING_CLEAN)
         return false;
-    bool holds =
-        (!is_sqli || gate_may_be_sqli(texts_str(&tx->room->texts, id))) && run(tx, link, STR_NONE, id, ret);
+    bool may_hold = !is_sqli || gate_may_be_sqli(texts_str(&tx->room->texts, id), text->kinds);
+    bool holds = may_hold && run(tx, link, STR_NONE, id, ret);
     uint8_t *remember = is_sqli ? &tx->room->texts.items[id].sqli : &tx->room->texts.items[id].xss;
     *remember = holds ? FINDING_HIT : FINDING_CLEAN;
     return holds;

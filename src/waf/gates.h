@@ -12,6 +12,6 @@ byte_kinds gate_kinds(const struct rule *link);
 bool gated_run(struct waf_tx *, const struct rule *link, struct str argument, uint32_t id,
                struct operator_outcome *ret);
 
-bool gate_may_be_sqli(struct str);
+bool gate_may_be_sqli(struct str, byte_kinds);
 
 #endif

@@ -163,7 +163,8 @@ static void scan_piece(struct scan *s, const uint32_t *ids, uint32_t count)
         const struct text *text = &s->room->texts.items[ids[i]];
         if (i)
             joined[n++] = '\n';
-        memcpy(joined + n, text->p, text->n);
+        if (text->n)
+            memcpy(joined + n, text->p, text->n);
         n += text->n;
     }
     unsigned found = find(s, (struct str){joined, n});

@@ -304,8 +304,7 @@ static bool add_slots(struct waf_rules *rules)
         if (slots_add(&rules->slots, rules->arena, (struct str){&digits[i], 1}) != SLOT_CAPTURES + i)
             return false;
     }
-    rules->limits_slot = slots_add(&rules->slots, rules->arena, STR("MSC_PCRE_LIMITS_EXCEEDED"));
-    return rules->limits_slot != SLOT_NONE;
+    return true;
 }
 
 static void set_defaults(struct waf_rules *rules)

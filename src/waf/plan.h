@@ -74,7 +74,12 @@ struct plan {
 bool plan_make(struct waf_rules *);
 void plan_done(struct waf_rules *);
 
-/* Are a variable's values texts that stay the same, and in place, for a whole phase? */
-bool variable_is_lasting(enum variable);
+enum steadiness {
+    VOLATILE, /* may change while a link runs */
+    STEADY,   /* a number or the like, made anew each time somebody asks */
+    LASTING,  /* texts that lie where they lie for the rest of the phase */
+};
+
+enum steadiness variable_steadiness(enum variable);
 
 #endif

@@ -38,8 +38,9 @@ void prefilter_key(const struct prefilter_pattern *, size_t count, char ret_key[
 
 /* Seconds of work. The bytes are position-independent: they can be stored, mapped read-only and shared by
  * processes, at any 64-byte aligned address. False: no memory in the arena or the library. */
-bool prefilter_compile(const struct prefilter_pattern *, size_t count, unsigned lanes, struct arena *,
-                       prefilter_progress *, void *context, struct str *ret_bytes);
+bool prefilter_compile(const struct prefilter_pattern *patterns, size_t count, unsigned lanes,
+                       struct arena *arena, prefilter_progress *progress, void *context,
+                       struct str *ret_bytes);
 
 /* bytes are borrowed as long as it lives. Nothing in them is trusted: a checksum, the key and every offset
  * are checked. NULL: not made by prefilter_compile with this key on such a machine, damaged, or no memory. */

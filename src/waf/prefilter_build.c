@@ -218,7 +218,7 @@ static bool write_bytes(struct builder *b, hs_database_t *const *databases, unsi
     char *room = arena_alloc(b->arena, size + PREFILTER_ALIGN);
     if (!room)
         return false;
-    char *bytes = (char *)align_up((uintptr_t)room);
+    char *bytes = room + (align_up((uintptr_t)room) - (uintptr_t)room);
     struct prefilter_header *header = (void *)bytes;
     for (unsigned lane = 0; lane < lanes; lane++) {
         if (databases[lane] && !place(databases[lane], bytes + table[lane].offset))

@@ -7,7 +7,12 @@
  *   rx                prefilter_parse.c
  *
  * ^ and $ hold at line ends, so they hold at the ends of every value, also where w has a '\n' in it. What may
- * match the empty text would set its bit for every text: not selectable. */
+ * match the empty text would set its bit for every text: not selectable.
+ *
+ * A scan is fast when each expression has a literal: Vectorscan then looks for literals, and only behind one
+ * of them runs an automaton. A large regular expression mostly has none as a whole, and its automaton runs
+ * over every byte. So it is cut into many that have (prefilter_split.c, prefilter_skips.c); together they
+ * take what it took. What is still refused is widened step by step (enum expression_stage). */
 #include "waf/prefilter_compile.h"
 
 #include <hs/hs.h>
@@ -92,9 +97,9 @@ static bool add_all(struct expressions *e, const struct trees *trees, uint32_t p
 
 /* Those with a literal that is worth looking for one by one, the others together. */
 static bool add_ways_with_literals(struct expressions *e, const struct trees *ways, size_t literal_min,
-                                   uint32_t pattern)
+                                   size_t sizes_max, uint32_t pattern)
 {
-    enum { MOST_OTHERS = 10 /* one in ten */, SIZES_MAX = 12000 };
+    enum { MOST_OTHERS = 10 /* one in ten */ };
     struct trees good = {0};
     struct tree *others = tree_new(e->arena, TREE_ANY);
     size_t other_count = 0, sizes = 0;
@@ -107,7 +112,7 @@ static bool add_ways_with_literals(struct expressions *e, const struct trees *wa
             return false;
         }
     }
-    if (!others || good.count < 2 || other_count * MOST_OTHERS > ways->count || sizes > SIZES_MAX)
+    if (!others || good.count < 2 || other_count * MOST_OTHERS > ways->count || sizes > sizes_max)
         return false;
     return (!other_count || trees_add(e->arena, &good, others)) && add_all(e, &good, pattern);
 }
@@ -115,10 +120,11 @@ static bool add_ways_with_literals(struct expressions *e, const struct trees *wa
 static bool add_ways_of(struct expressions *e, const struct tree *tree, size_t limit, size_t literal_min,
                         uint32_t pattern)
 {
+    enum { SIZES_MAX = 12000, GROWTH_MAX = 4 };
     struct trees ways;
-    size_t count = e->count;
+    size_t count = e->count, sizes_max = SIZES_MAX + GROWTH_MAX * tree_size(tree);
     if (tree_split_ways(e->arena, tree, limit, &ways) &&
-        add_ways_with_literals(e, &ways, literal_min, pattern))
+        add_ways_with_literals(e, &ways, literal_min, sizes_max, pattern))
         return true;
     e->count = count;
     return false;
@@ -144,6 +150,16 @@ static bool add_trimmed(struct expressions *e, struct tree *tree, uint32_t patte
     return tree_trim(e->arena, tree) && !tree_may_be_empty(tree) && add_large(e, tree, pattern);
 }
 
+/* In one, or in two if its text would be too long. */
+static bool add_whole(struct expressions *e, const struct tree *tree, uint32_t pattern)
+{
+    struct tree *halves[2];
+    if (add_tree(e, tree, (struct expression){.pattern = pattern}))
+        return true;
+    return !e->failed && tree_split_halves(e->arena, tree, halves) && add_trimmed(e, halves[0], pattern) &&
+           add_trimmed(e, halves[1], pattern);
+}
+
 /* A large tree as many small ones, if that helps. */
 static bool add_large(struct expressions *e, const struct tree *tree, uint32_t pattern)
 {
@@ -151,7 +167,7 @@ static bool add_large(struct expressions *e, const struct tree *tree, uint32_t p
     struct trees words;
     struct tree *two[2];
     if (tree_size(tree) < SIZE_MIN)
-        return add_tree(e, tree, (struct expression){.pattern = pattern});
+        return add_whole(e, tree, pattern);
     if (tree_split_any_text(e->arena, tree, two))
         return add_trimmed(e, two[0], pattern) && add_trimmed(e, two[1], pattern);
     if (tree_split_skips(e->arena, tree, &words))
@@ -164,7 +180,7 @@ static bool add_large(struct expressions *e, const struct tree *tree, uint32_t p
     }
     if (add_ways_of(e, tree, WAYS_MAX, LITERAL_MIN, pattern) || add_words_of(e, tree, pattern))
         return true;
-    return add_tree(e, tree, (struct expression){.pattern = pattern});
+    return add_whole(e, tree, pattern);
 }
 
 static bool add_regex(struct expressions *e, const struct prefilter_pattern *p, uint32_t pattern)

@@ -18,45 +18,16 @@
  * Not understood, and so refused: verbs (*...), conditions, recursion and subroutines, callouts, comments,
  * \p, \P, \X, \g, \k, \o, \N{...}, (?x), references with more than one digit, and braces that another version
  * of PCRE2 might take for a quantifier, such as {,5}. */
-#include "waf/prefilter_tree.h"
+#include "waf/prefilter_parse.h"
 
 #include "waf/text.h"
 
 enum { PATTERN_BYTES_MAX = 64 << 10, REPEAT_MAX = 65535 };
 
-struct parser {
-    struct arena *arena;
-    struct str rest;
-    bool is_caseless, dot_takes_newline;
-    unsigned depth;
-    bool failed;
-};
-
 static struct tree *fail(struct parser *p)
 {
     p->failed = true;
     return NULL;
-}
-
-static bool at(const struct parser *p, char c)
-{
-    return p->rest.n && p->rest.p[0] == c;
-}
-
-static bool take(struct parser *p, struct str what)
-{
-    if (!str_starts(p->rest, what))
-        return false;
-    p->rest = str_skip(p->rest, what.n);
-    return true;
-}
-
-static char next(struct parser *p)
-{
-    char c = p->rest.n ? p->rest.p[0] : 0;
-    p->failed |= !p->rest.n;
-    p->rest = str_skip(p->rest, 1);
-    return c;
 }
 
 static struct tree *new_tree(struct parser *p, enum tree_kind kind)
@@ -90,204 +61,10 @@ static struct tree *new_byte(struct parser *p, uint8_t c)
     return new_bytes(p, &set);
 }
 
-/* ---- classes */
-
-static void put_text(struct bytes *set, const char *text)
-{
-    for (; *text; text++)
-        bytes_put(set, (uint8_t)*text);
-}
-
-static void put_word(struct bytes *set)
-{
-    bytes_put_range(set, 'a', 'z');
-    bytes_put_range(set, 'A', 'Z');
-    bytes_put_range(set, '0', '9');
-    bytes_put(set, '_');
-}
-
-/* \d \w \s \h \v and their opposites; false: it is none of them. */
-static bool class_of_escape(char c, struct bytes *ret)
-{
-    struct bytes set = {0};
-    switch (ascii_lower(c)) {
-    case 'd':
-        bytes_put_range(&set, '0', '9');
-        break;
-    case 'w':
-        put_word(&set);
-        break;
-    case 's':
-        put_text(&set, " \t\n\v\f\r");
-        break;
-    case 'h':
-        put_text(&set, " \t\xa0");
-        break;
-    case 'v':
-        put_text(&set, "\n\v\f\r\x85");
-        break;
-    default:
-        return false;
-    }
-    if (c != ascii_lower(c))
-        bytes_invert(&set);
-    bytes_merge(ret, &set);
-    return true;
-}
-
-static bool class_of_posix_name(struct str name, struct bytes *ret)
-{
-    static const struct {
-        const char *name, *ranges, *others;
-    } classes[] = {
-        {"alpha", "azAZ", ""},      {"lower", "az", ""},     {"upper", "AZ", ""},
-        {"digit", "09", ""},        {"alnum", "azAZ09", ""}, {"word", "azAZ09", "_"},
-        {"xdigit", "afAF09", ""},   {"space", "\t\r", " "},  {"blank", "", " \t"},
-        {"cntrl", "\1\37", "\177"}, {"graph", "!~", ""},     {"print", " ~", ""},
-        {"punct", "!/:@[`{~", ""},  {"ascii", "\1\177", ""},
-    };
-    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
-        if (!str_eq(name, str_of(classes[i].name)))
-            continue;
-        for (const char *r = classes[i].ranges; *r; r += 2)
-            bytes_put_range(ret, (uint8_t)r[0], (uint8_t)r[1]);
-        put_text(ret, classes[i].others);
-        if (str_eq(name, STR("cntrl")) || str_eq(name, STR("ascii")))
-            bytes_put(ret, 0);
-        return true;
-    }
-    return false;
-}
-
-/* What follows "[:". */
-static void parse_posix(struct parser *p, struct bytes *ret)
-{
-    struct bytes set = {0};
-    bool is_negated = take(p, STR("^"));
-    size_t n = 0;
-    while (n < p->rest.n && p->rest.p[n] >= 'a' && p->rest.p[n] <= 'z')
-        n++;
-    struct str name = str_take(p->rest, n);
-    p->rest = str_skip(p->rest, n);
-    if (!take(p, STR(":]")) || !class_of_posix_name(name, &set)) {
-        p->failed = true;
-        return;
-    }
-    if (p->is_caseless && (str_eq(name, STR("lower")) || str_eq(name, STR("upper"))))
-        bytes_ignore_case(&set);
-    if (is_negated)
-        bytes_invert(&set);
-    bytes_merge(ret, &set);
-}
-
-static uint8_t parse_hex(struct parser *p)
-{
-    unsigned value = 0, digits = 0;
-    bool is_braced = take(p, STR("{"));
-    for (; p->rest.n && is_hex(p->rest.p[0]) && (is_braced || digits < 2); digits++) {
-        value = value << 4 | (unsigned)hex_value(next(p));
-        p->failed |= value > 255;
-    }
-    p->failed |= is_braced && (!take(p, STR("}")) || !digits);
-    return (uint8_t)value;
-}
-
-static uint8_t parse_octal(struct parser *p, unsigned digits)
-{
-    unsigned value = 0;
-    for (; digits && p->rest.n && p->rest.p[0] >= '0' && p->rest.p[0] <= '7'; digits--)
-        value = value << 3 | (unsigned)(next(p) - '0');
-    p->failed |= value > 255;
-    return (uint8_t)value;
-}
-
-/* An escape that means one byte, its letter taken already. False: it does not. */
-static bool byte_of_escape(struct parser *p, char c, uint8_t *ret)
-{
-    static const char letters[] = "aefnrt", bytes[] = "\a\033\f\n\r\t";
-    const char *letter = c ? strchr(letters, c) : NULL;
-    if (letter)
-        *ret = (uint8_t)bytes[letter - letters];
-    else if (c == 'x')
-        *ret = parse_hex(p);
-    else if (c == '0')
-        *ret = parse_octal(p, 2);
-    else if (c == 'c') {
-        char with = next(p);
-        *ret = (uint8_t)((with >= 'a' && with <= 'z' ? with - 0x20 : with) ^ 0x40);
-        p->failed |= with < ' ' || with > '~';
-    } else if (is_alnum(c))
-        return false;
-    else
-        *ret = (uint8_t)c;
-    return true;
-}
-
-/* "[:" and somewhere ":]"; otherwise the bracket is just a bracket. */
-static bool names_class(const struct parser *p, char mark)
-{
-    const char end[] = {mark, ']'};
-    return at(p, '[') && p->rest.n > 1 && p->rest.p[1] == mark &&
-           str_find(str_skip(p->rest, 2), (struct str){end, 2}) >= 0;
-}
-
-/* One member of a class. True: a single byte, which may begin or end a range. */
-static bool parse_member(struct parser *p, struct bytes *ret, uint8_t *ret_byte)
-{
-    if (names_class(p, ':')) {
-        p->rest = str_skip(p->rest, 2);
-        parse_posix(p, ret);
-        return false;
-    }
-    p->failed |= names_class(p, '.') || names_class(p, '=');
-    char c = next(p);
-    *ret_byte = (uint8_t)c;
-    if (c != '\\')
-        return true;
-    c = next(p);
-    if (class_of_escape(c, ret))
-        return false;
-    if (c == 'b')
-        *ret_byte = '\b';
-    else if (!byte_of_escape(p, c, ret_byte))
-        p->failed = true;
-    return true;
-}
-
-static void put_range(struct parser *p, struct bytes *set, uint8_t first)
-{
-    uint8_t last;
-    struct bytes other = {0};
-    if (!at(p, '-') || str_starts(p->rest, STR("-]"))) {
-        bytes_put(set, first);
-        return;
-    }
-    p->rest = str_skip(p->rest, 1);
-    if (parse_member(p, &other, &last)) {
-        p->failed |= last < first;
-        bytes_put_range(set, first, last < first ? first : last);
-        return;
-    }
-    bytes_put(set, first); /* [a-\d]: the '-' is itself */
-    bytes_put(set, '-');
-    bytes_merge(set, &other);
-}
-
 static struct tree *parse_class(struct parser *p)
 {
-    struct bytes set = {0};
-    uint8_t c;
-    bool is_negated = take(p, STR("^"));
-    for (bool is_first = true; !p->failed && (is_first || !at(p, ']')); is_first = false) {
-        if (parse_member(p, &set, &c))
-            put_range(p, &set, c);
-    }
-    p->failed |= !take(p, STR("]"));
-    if (p->is_caseless)
-        bytes_ignore_case(&set);
-    if (is_negated)
-        bytes_invert(&set);
-    return p->failed ? NULL : new_bytes(p, &set);
+    struct bytes set;
+    return parser_class(p, &set) ? new_bytes(p, &set) : NULL;
 }
 
 /* ---- escapes outside classes */
@@ -317,7 +94,7 @@ static struct tree *parse_line_break(struct parser *p)
     struct bytes set = {0};
     struct tree *tree = new_tree(p, TREE_ANY);
     struct tree *two = tree_text(p->arena, STR("\r\n"), false);
-    (void)class_of_escape('v', &set);
+    (void)parser_class_of_escape('v', &set);
     struct tree *one = new_bytes(p, &set);
     if (!tree || !one || !two)
         return fail(p);
@@ -335,14 +112,14 @@ static struct tree *parse_escape(struct parser *p)
 {
     struct bytes set = {0};
     uint8_t byte;
-    char c = next(p);
+    char c = parser_next(p);
     if (p->failed)
         return NULL;
     if (c >= '1' && c <= '9')
         return parse_reference(p);
-    if (class_of_escape(c, &set))
+    if (parser_class_of_escape(c, &set))
         return new_bytes(p, &set);
-    if (byte_of_escape(p, c, &byte))
+    if (parser_byte_of_escape(p, c, &byte))
         return p->failed ? NULL : new_byte(p, byte);
     switch (c) {
     case 'b':
@@ -366,7 +143,7 @@ static struct tree *parse_escape(struct parser *p)
         [[fallthrough]];
     case 'C':
         bytes_invert(&set);
-        return at(p, '{') ? fail(p) : new_bytes(p, &set);
+        return parser_is_at(p, '{') ? fail(p) : new_bytes(p, &set);
     default:
         return fail(p);
     }
@@ -386,7 +163,7 @@ static struct tree *parse_inside(struct parser *p)
     p->depth--;
     p->is_caseless = is_caseless;
     p->dot_takes_newline = dot_takes_newline;
-    p->failed |= !take(p, STR(")"));
+    p->failed |= !parser_take(p, STR(")"));
     return p->failed ? NULL : tree;
 }
 
@@ -409,8 +186,8 @@ static struct tree *parse_look(struct parser *p)
 static struct tree *parse_options(struct parser *p)
 {
     bool is_caseless = p->is_caseless, dot_takes_newline = p->dot_takes_newline, on = true;
-    while (!p->failed && !at(p, ')') && !at(p, ':')) {
-        char c = next(p);
+    while (!p->failed && !parser_is_at(p, ')') && !parser_is_at(p, ':')) {
+        char c = parser_next(p);
         if (c == '-' && on)
             on = false;
         else if (c == 'i')
@@ -420,9 +197,9 @@ static struct tree *parse_options(struct parser *p)
         else if (c != 'm' && c != 'n' && c != 'J' && c != 'U')
             p->failed = true;
     }
-    if (take(p, STR(")")))
+    if (parser_take(p, STR(")")))
         return new_tree(p, TREE_EACH);
-    if (!take(p, STR(":")))
+    if (!parser_take(p, STR(":")))
         return fail(p);
     struct tree *tree = parse_inside(p);
     p->is_caseless = is_caseless;
@@ -432,19 +209,20 @@ static struct tree *parse_options(struct parser *p)
 
 static struct tree *parse_group(struct parser *p)
 {
-    if (at(p, '*'))
+    if (parser_is_at(p, '*'))
         return fail(p);
-    if (!take(p, STR("?")))
+    if (!parser_take(p, STR("?")))
         return parse_inside(p);
-    if (take(p, STR("=")) || take(p, STR("!")) || take(p, STR("<=")) || take(p, STR("<!")))
+    if (parser_take(p, STR("=")) || parser_take(p, STR("!")) || parser_take(p, STR("<=")) ||
+        parser_take(p, STR("<!")))
         return parse_look(p);
-    if (take(p, STR(":")) || take(p, STR("|")) || take(p, STR(">")))
+    if (parser_take(p, STR(":")) || parser_take(p, STR("|")) || parser_take(p, STR(">")))
         return parse_inside(p);
     if (str_starts(p->rest, STR("<*")))
         return fail(p);
-    if (take(p, STR("P<")) || take(p, STR("<")))
+    if (parser_take(p, STR("P<")) || parser_take(p, STR("<")))
         return parse_named(p, '>');
-    if (take(p, STR("'")))
+    if (parser_take(p, STR("'")))
         return parse_named(p, '\'');
     return parse_options(p);
 }
@@ -497,11 +275,11 @@ static bool looks_like_counts(struct str s)
 
 static bool take_quantifier(struct parser *p, uint32_t *ret_least, uint32_t *ret_most)
 {
-    *ret_least = at(p, '+');
-    *ret_most = at(p, '?') ? 1 : TREE_NO_LIMIT;
-    if (take(p, STR("*")) || take(p, STR("+")) || take(p, STR("?")))
+    *ret_least = parser_is_at(p, '+');
+    *ret_most = parser_is_at(p, '?') ? 1 : TREE_NO_LIMIT;
+    if (parser_take(p, STR("*")) || parser_take(p, STR("+")) || parser_take(p, STR("?")))
         return true;
-    if (!at(p, '{'))
+    if (!parser_is_at(p, '{'))
         return false;
     if (take_counts(&p->rest, ret_least, ret_most))
         return true;
@@ -514,8 +292,8 @@ static struct tree *parse_quantifiers(struct parser *p, struct tree *tree)
     uint32_t least, most;
     unsigned count = 0;
     while (tree && !p->failed && take_quantifier(p, &least, &most)) {
-        if (!take(p, STR("?")))
-            (void)take(p, STR("+"));
+        if (!parser_take(p, STR("?")))
+            (void)parser_take(p, STR("+"));
         if (most < least || ++count > 8)
             return fail(p);
         tree = tree_repeat(p->arena, tree, least, most);
@@ -526,7 +304,7 @@ static struct tree *parse_quantifiers(struct parser *p, struct tree *tree)
 static struct tree *parse_one(struct parser *p)
 {
     struct bytes set = {0};
-    char c = next(p);
+    char c = parser_next(p);
     switch (c) {
     case '(':
         return parse_group(p);
@@ -567,7 +345,7 @@ static struct tree *last_of_quoted(struct parser *p, struct tree *sequence, stru
 static struct tree *parse_sequence(struct parser *p)
 {
     struct tree *sequence = new_tree(p, TREE_EACH);
-    while (!p->failed && p->rest.n && !at(p, '|') && !at(p, ')')) {
+    while (!p->failed && p->rest.n && !parser_is_at(p, '|') && !parser_is_at(p, ')')) {
         bool is_quoted = str_starts(p->rest, STR("\\Q"));
         struct tree *one = parse_one(p);
         if (one && is_quoted)
@@ -583,12 +361,12 @@ static struct tree *parse_sequence(struct parser *p)
 static struct tree *parse_alternatives(struct parser *p)
 {
     struct tree *first = parse_sequence(p);
-    if (!first || !at(p, '|'))
+    if (!first || !parser_is_at(p, '|'))
         return first;
     struct tree *any = new_tree(p, TREE_ANY);
     while (any && first) {
         tree_add(any, first);
-        if (!take(p, STR("|")))
+        if (!parser_take(p, STR("|")))
             return any;
         first = parse_sequence(p);
     }

@@ -26,21 +26,17 @@ static bool one_way(struct arena *arena, struct tree *tree, struct trees *ret)
     return trees_add(arena, ret, tree);
 }
 
-/* A sequence with the same children as before and those of with. */
-static struct tree *joined(struct arena *arena, const struct tree *before, const struct tree *with)
+/* Copies of a sequence's children behind those of another; what is in them is shared. */
+static bool extend(struct arena *arena, struct tree *sequence, const struct tree *with)
 {
-    struct tree *sequence = tree_new(arena, TREE_EACH);
-    const struct tree *parts[] = {before, with};
-    for (size_t i = 0; sequence && i < 2; i++) {
-        for (const struct tree *child = parts[i]->first; child; child = child->next) {
-            struct tree *copy = tree_new(arena, child->kind);
-            if (!copy)
-                return NULL;
-            *copy = *child;
-            tree_add(sequence, copy);
-        }
+    for (const struct tree *child = with->first; child; child = child->next) {
+        struct tree *copy = tree_new(arena, child->kind);
+        if (!copy)
+            return false;
+        *copy = *child;
+        tree_add(sequence, copy);
     }
-    return sequence;
+    return true;
 }
 
 static bool multiply(struct arena *arena, const struct trees *before, const struct trees *with,
@@ -49,10 +45,20 @@ static bool multiply(struct arena *arena, const struct trees *before, const stru
     *ret = (struct trees){0};
     for (size_t i = 0; i < before->count; i++) {
         for (size_t j = 0; j < with->count; j++) {
-            struct tree *way = joined(arena, before->items[i], with->items[j]);
-            if (!way || !trees_add(arena, ret, way))
+            struct tree *way = tree_new(arena, TREE_EACH);
+            if (!way || !extend(arena, way, before->items[i]) || !extend(arena, way, with->items[j]) ||
+                !trees_add(arena, ret, way))
                 return false;
         }
+    }
+    return true;
+}
+
+static bool extend_all(struct arena *arena, struct trees *ways, const struct tree *with)
+{
+    for (size_t i = 0; i < ways->count; i++) {
+        if (!extend(arena, ways->items[i], with))
+            return false;
     }
     return true;
 }
@@ -79,6 +85,11 @@ static bool ways_of_sequence(struct arena *arena, const struct tree *tree, size_
             return false;
         if (ways.count * ret->count > limit && !whole(arena, child, &ways))
             return false;
+        if (ways.count == 1) {
+            if (!extend_all(arena, ret, ways.items[0]))
+                return false;
+            continue;
+        }
         if (!multiply(arena, ret, &ways, &all))
             return false;
         *ret = all;

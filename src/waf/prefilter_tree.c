@@ -25,10 +25,10 @@ void bytes_invert(struct bytes *set)
 
 void bytes_ignore_case(struct bytes *set)
 {
-    for (uint8_t c = 'a'; c <= 'z'; c++) {
-        if (bytes_has(set, c) || bytes_has(set, c - 0x20)) {
-            bytes_put(set, c);
-            bytes_put(set, c - 0x20);
+    for (unsigned c = 'a'; c <= 'z'; c++) {
+        if (bytes_has(set, (uint8_t)c) || bytes_has(set, (uint8_t)(c - 0x20))) {
+            bytes_put(set, (uint8_t)c);
+            bytes_put(set, (uint8_t)(c - 0x20));
         }
     }
 }

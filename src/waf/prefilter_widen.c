@@ -75,10 +75,11 @@ static void simplify(struct tree *tree)
         become(tree, tree->first);
     if (tree->kind != TREE_REPEAT)
         return;
-    if (tree->most == 0 || is_nothing(tree->first))
+    const struct tree *child = tree->first;
+    if (tree->most == 0 || !child || is_nothing(child))
         make_nothing(tree);
     else if (tree->least == 1 && tree->most == 1)
-        become(tree, tree->first);
+        become(tree, child);
 }
 
 /* ---- the ends */

@@ -8,8 +8,8 @@
 
 enum {
     LISTS_MAX = 24,
-    ROOM_TEXT_BYTES = 64 << 20, /* what transformations may leave; after that they are made anew each time */
-    ROOM_MEMORY_BYTES = 64 << 20,
+    ROOM_TEXT_BYTES = 32 << 20, /* what transformations may leave; after that they are made anew each time */
+    ROOM_MEMORY_BYTES = 32 << 20,
 };
 
 /* The numbers of the texts in a list of named values. */

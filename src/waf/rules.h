@@ -185,7 +185,6 @@ struct waf_rules {
     struct rule **items; /* first rules of chains, and markers, in order */
     size_t count, cap;
     struct slots slots;
-    uint32_t limits_slot; /* of TX:MSC_PCRE_LIMITS_EXCEEDED */
     struct regexes regexes;
     struct rx_room *room;
     struct plan *plan;

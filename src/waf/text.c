@@ -106,13 +106,3 @@ struct pair *pairs_find(const struct pairs *list, struct str name)
     }
     return NULL;
 }
-
-void pairs_remove(struct pairs *list, struct str name)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < list->n; i++) {
-        if (!str_eq_nocase(list->items[i].name, name))
-            list->items[kept++] = list->items[i];
-    }
-    list->n = kept;
-}

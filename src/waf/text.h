@@ -63,6 +63,5 @@ struct pairs {
 
 bool pairs_add(struct pairs *, struct arena *, struct str name, struct str value); /* false: no memory */
 struct pair *pairs_find(const struct pairs *, struct str name); /* without case; NULL: none */
-void pairs_remove(struct pairs *, struct str name);
 
 #endif

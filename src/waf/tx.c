@@ -185,6 +185,7 @@ static void parse_body(struct waf_tx *tx, struct str bytes)
     struct body_input in = body_input(tx, bytes);
     struct body *body = &tx->body;
     body->processor = tx->wanted_processor;
+    in.tx = body->processor == PROCESSOR_URLENCODED || body->processor == PROCESSOR_MULTIPART ? tx : NULL;
     switch (body->processor) {
     case PROCESSOR_URLENCODED:
         body_parse_urlencoded(&in, body);

@@ -55,6 +55,8 @@ struct body_input {
     enum waf_profile profile;
     const struct waf_types *types; /* NULL: our own */
     struct arena *arena;
+    struct waf_tx
+        *tx; /* asked to pause between arguments, so only for who holds no memory of his own; may be NULL */
 };
 
 void body_parse_urlencoded(const struct body_input *, struct body *);

@@ -80,7 +80,7 @@ struct waf_limits waf_rules_limits(const struct waf_rules *);
 
 /* ---- the prefilter
  *
- * What tells in one pass over many texts which rules can match at all (Vectorscan). It selects rules, never
+ * What tells in one pass over many texts which rules can match at all (Hyperscan). It selects rules, never
  * requests: without one, verdicts are the same and cost more. Its compilation takes seconds, so it is kept as
  * bytes, under a name that changes with whatever it was made from. */
 
@@ -190,8 +190,13 @@ struct waf_verdict {
     size_t match_count, matches_left_out;
 };
 
-/* Everything comes out of the arena but a scratch of its own, which waf_tx_free gives back. store may be
- * NULL. NULL: no memory. */
+/* What is found comes out of the arena: about 40 KiB for a request without a body, and for one with a body
+ * the texts of its parts, up to 6 KiB for each recorded match, and what rules keep of what matched. What it
+ * works in beside that is given back by waf_tx_free, and kept for the next transaction as far as it is small:
+ * about 80 KiB without a body, 1 to 3 MiB for 100 KiB of JSON in thousands of values. At the worst it is 160
+ * MiB (64 of scratch, 96 of texts that transformations made, of bitmaps and of numbers); what does not fit in
+ * there is done again each time, or the transaction reaches WAF_LIMIT_MEMORY. store may be NULL. NULL: no
+ * memory. */
 struct waf_tx *waf_tx_new(const struct waf_overlay *, const struct waf_request *, struct waf_store *,
                           struct arena *);
 void waf_tx_free(struct waf_tx *);
@@ -213,10 +218,11 @@ struct waf_scores {
 };
 struct waf_scores waf_tx_scores(struct waf_tx *);
 
-/* A phase calls pause between pieces of work of at most some tens of microseconds. It may return much later,
- * and other transactions may have run meanwhile: that is how an inspection is sliced. Or never: then the
- * transaction is only freed, and nothing but what waf_tx_free gives back may be held at that moment. NULL: no
- * pauses. */
+/* A phase calls pause between pieces of work of some tens of microseconds. It may return much later, and
+ * other transactions may have run meanwhile: that is how an inspection is sliced. It may also never return;
+ * waf_tx_free then gives back all there is. Longer than that takes what cannot be cut: parsing a JSON or XML
+ * body (3 us a KiB), one lane of the prefilter over one value (up to 13 us a KiB), one regular expression
+ * over one value (up to SecPcreMatchLimit: 100'000 are about 10 ms). NULL: no pauses. */
 typedef void waf_pause_fn(void *context);
 void waf_tx_set_pause(struct waf_tx *, waf_pause_fn *, void *context);
 

@@ -61,7 +61,7 @@ static void check_value(enum waf_kind kind, struct str value)
     enum fhir_finding finding = fhir_check(kind, value);
     for (size_t i = 0; finding == FHIR_HARMLESS && i < value.n; i++) {
         char c = value.p[i];
-        bool is_sign = kind == WAF_KIND_CODE && c && strchr(value.n <= 2 ? "<>=!" : "*%[]{}; ", c);
+        bool is_sign = kind == WAF_KIND_CODE && c && strchr(value.n <= 2 ? "<>=!*%[]{}" : "*%[]{}; ", c);
         bool is_plain = is_alnum(c) || is_sign || (c && strchr("-_.:+/#|=%*", c));
         must(is_plain || (kind == WAF_KIND_BASE64 && is_space(c)));
     }

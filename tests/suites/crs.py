@@ -2,6 +2,7 @@
 """The regression tests of the OWASP Core Rule Set, run through waf-eval, or through a running gate.
 
     crs.py [--suites FOLDER] [--eval WAF_EVAL] [--version 4.28.0] [--list] [--only 942100] [--peer WAF_PEER] [--live]
+           [--engines WAF_COMPARE]
 
 Understands the formats of CRS 3.3 and of CRS 4. A test's request is what the tests' own client would send: form
 data encoded unless it is already, CR LF in multipart bodies, Content-Length and Connection added unless told not
@@ -507,6 +508,25 @@ def compare(suite, options):
     return True
 
 
+def hold_engines(suite, options):
+    """Every request of a suite, and ten made from each by chance, through both engines by waf-compare."""
+    wanted, _ = wanted_tests(suite, options)
+    with tempfile.TemporaryDirectory() as folder:
+        conf, prefilter = Path(folder, "rules.conf"), Path(folder, "prefilter")
+        conf.write_text(configuration(suite))
+        process = subprocess.Popen([options.engines, conf, prefilter, "10"], stdin=subprocess.PIPE)
+        for _, stages, is_old in wanted:
+            for stage in stages:
+                try:
+                    request, _ = prepared(stage["input"], is_old)
+                except Refused:
+                    continue
+                process.stdin.write(json.dumps(request, ensure_ascii=False).encode() + b"\n")
+        process.stdin.close()
+        print(f"crs {suite.name}, engine against engine: {'alike' if process.wait() == 0 else 'they differ'}")
+        return process.returncode == 0
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--eval", default=HERE.parent.parent / "build/release/tests/suites/waf-eval")
@@ -515,6 +535,7 @@ def main():
     parser.add_argument("--overrides", help="outcomes published for a kind of engine")
     parser.add_argument("--list", action="store_true", help="all that did not pass, not only when they are few")
     parser.add_argument("--peer", help="waf-peer: compare every request's logged rules instead of running the tests")
+    parser.add_argument("--engines", help="waf-compare: hold the engines against each other instead")
     parser.add_argument("--live", action="store_true", help="through a running gate")
     parser.add_argument("--gate", help="another polder-gate than that of build/release")
     parser.add_argument("--only", help="tests whose name begins so")
@@ -527,7 +548,7 @@ def main():
         if missing:
             print(f"crs {suite.name}: left out: there is no {missing}")
             continue
-        run = compare if options.peer else run_live if options.live else run_suite
+        run = hold_engines if options.engines else compare if options.peer else run_live if options.live else run_suite
         fine = run(suite, options) and fine
     return 0 if fine else 1
 

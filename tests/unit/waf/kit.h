@@ -16,9 +16,9 @@ extern const struct waf_files kit_files;
 
 struct kit {
     struct waf_rules *rules;
-    struct waf_overlay *overlay;
+    struct waf_overlay *overlay, *other; /* for the other engine, which must say the same */
     struct waf_problems problems;
-    struct waf_store *store;
+    struct waf_store *store, *other_store;
     struct arena *arena;
     struct waf_tx *tx;
     struct waf_request request;

@@ -63,15 +63,17 @@ void filter_done(struct filter *f)
 bool filter_holds(struct filter *f, size_t i, struct str value)
 {
     struct operator_outcome outcome;
-    struct arena *arena = arena_new(1 << 20);
-    char *lower = malloc(value.n + 1);
-    assert_true(arena && lower);
-    for (size_t at = 0; at < value.n; at++)
-        lower[at] = f->patterns[i].is_caseless ? ascii_lower(value.p[at]) : value.p[at];
-    bool holds = operator_run(f->patterns[i].op, &f->compiled[i], f->rx_room, f->patterns[i].argument,
-                              (struct str){lower, value.n}, arena, &outcome);
+    char *lower = NULL;
+    if (f->patterns[i].is_caseless) {
+        lower = malloc(value.n + 1);
+        assert_non_null(lower);
+        for (size_t at = 0; at < value.n; at++)
+            lower[at] = ascii_lower(value.p[at]);
+        value.p = lower;
+    }
+    bool holds = operator_run(f->patterns[i].op, &f->compiled[i], f->rx_room, f->patterns[i].argument, value,
+                              f->arena, &outcome);
     free(lower);
-    arena_free(arena);
     return holds;
 }
 

@@ -105,6 +105,7 @@ static const struct value_row values[] = {
     {WAF_KIND_URI, "http://x.nl/shell.php", FHIR_UNUSUAL},
     {WAF_KIND_URI, "http://u@x.nl/", FHIR_UNUSUAL},
     {WAF_KIND_URI, "http://x.nl%2f@y/", FHIR_UNUSUAL},
+    {WAF_KIND_URI, "http://a--b.nl/", FHIR_UNUSUAL},
     {WAF_KIND_URI, "http://127.0.0.1/", FHIR_UNUSUAL},
     {WAF_KIND_URI, "http://2130706433/", FHIR_UNUSUAL},
     {WAF_KIND_URI, "http://0x7f.1/", FHIR_UNUSUAL},

@@ -42,6 +42,8 @@ static const struct row rows[] = {
     {OP_RX, "[[:alpha:][:digit:]]\\d[[:^space:]]", true, "a1b", "a1 "},
     {OP_RX, "[[:punct:]]q[[:xdigit:]]", true, "~qF", "aqF"},
     {OP_RX, "[[:x]y", true, ":y", "zy"},
+    {OP_RX, "[a[=<>]+b[=]", true, "[<b=", "xb="},
+    {OP_RX, "[a[.b\\]]c", false, ".c", NULL},
     {OP_RX, "\\Wx\\D\\S\\H\\V\\N", true, "-xaaaaa", "axaaaaa"},
     {OP_RX, "a\\sb\\hc\\vd", true,
      "a\vb\xa0"
@@ -217,13 +219,25 @@ static struct str many_words(struct arena *arena, unsigned count, const char *be
     return buf_text(&out);
 }
 
-static struct str word(unsigned i, const char *apart, unsigned where, char *memory)
+static struct str word(const char *before, unsigned i, const char *apart, unsigned where, char *memory)
 {
     struct buf out = buf_over(memory, 64);
-    BUF_LIT(&out, ";");
+    buf_str(&out, str_of(before));
     for (unsigned letter = 0, n = i * 2654435761U; letter < 6; letter++, n /= 13)
         buf_printf(&out, "%s%c", letter == where ? apart : "", "abcdefghiklmn"[n % 13]);
     return buf_text(&out);
+}
+
+static void add_many_words(struct filter *f, unsigned count, const char *between, const char *prefix)
+{
+    filter_add(
+        f, (struct prefilter_pattern){.op = OP_RX, .argument = many_words(f->arena, count, between, prefix)});
+}
+
+static void assert_holds_and_is_selected(struct filter *f, size_t pattern, struct str value)
+{
+    assert_true(filter_holds(f, pattern, value));
+    (void)filter_check(f, &value, 1);
 }
 
 static void test_many_words(void **)
@@ -231,23 +245,24 @@ static void test_many_words(void **)
     static struct filter f;
     char memory[64];
     filter_init(&f);
-    filter_add(&f,
-               (struct prefilter_pattern){
-                   .op = OP_RX, .argument = many_words(f.arena, 200, "['\\\\]*", ";\\s*(?:\\w+=.*\\s+)*")});
-    filter_add(
-        &f, (struct prefilter_pattern){.op = OP_RX, .argument = many_words(f.arena, 200, "", "(?:;|^)\\s*")});
+    add_many_words(&f, 40, "['\\\\]*", ";\\s*(?:\\w+=.*\\s+)*");
+    add_many_words(&f, 40, "", "(?:;|^)\\s*");
+    add_many_words(&f, 24, "['\\\\]*", "(?:;|^|=\\s*|env\\s.*|nice x.*)");
     filter_compile(&f);
-    assert_int_equal(f.count, 2);
-    for (uint32_t i = 0; i < 2; i++) {
-        if (!prefilter_selects(f.prefilter, i))
-            fail_msg("pattern %u is not selected", i);
+    assert_int_equal(f.count, 3);
+    for (uint32_t i = 0; i < 3; i++)
+        assert_true(prefilter_selects(f.prefilter, i));
+    for (unsigned i = 0; i < 40; i++) {
+        static const char *const apart[] = {"", "'", "\\", "'\\'"};
+        const char *here = apart[i % 4];
+        assert_holds_and_is_selected(&f, 0, word(i % 2 ? "; " : ";a='b' ", i, here, 1 + i % 5, memory));
+        assert_holds_and_is_selected(&f, 1, word(i % 2 ? ";" : "  ", i, "", 0, memory));
+        static const char *const before[] = {"", "= ", "env \n", "nice xyz"};
+        assert_holds_and_is_selected(&f, 2, word(before[i / 4 % 4], i % 24, here, 1 + i % 5, memory));
     }
-    for (unsigned i = 0; i < 200; i++) {
-        struct str value = word(i, i % 3 ? "" : "'\\'", 1 + i % 5, memory);
-        assert_true(filter_check(&f, &value, 1) > 0);
-    }
-    static const struct str quiet[] = {{"geen suicidale gedachten; foto's", 32}, {"value", 5}};
-    for (size_t i = 0; i < 2; i++) {
+    static const struct str quiet[] = {
+        {"geen suicidale gedachten; foto's", 32}, {"value", 5}, {"nice env.", 9}};
+    for (size_t i = 0; i < 3; i++) {
         filter_scan(&f, quiet[i]);
         assert_int_equal(f.bits[0], 0);
     }
