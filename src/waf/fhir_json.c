@@ -152,7 +152,7 @@ static void walk_object(struct walk *w, struct fhir_place *place, uint32_t objec
 void fhir_read_json(const struct body_input *in, struct body *body, const struct json_tape *tape,
                     struct str root)
 {
-    struct walk w = {.reading = {.in = in, .body = body, .types = in->types ? in->types : &waf_types_own},
+    struct walk w = {.reading = {.in = in, .body = body, .types = in->types ? in->types : &waf_types_r4},
                      .tape = tape};
     struct fhir_place *place = fhir_place_root(&w.reading, root);
     body->fhir.was_read = true;

@@ -1,209 +1,149 @@
-/* The table of our own behind waf/types.h: fhir_elements.def, the ending of value[x] and the like, and for
- * the rest what a name means wherever it stands. */
+/* FHIR R4's definitions behind waf/types.h; and for what they do not define, resources and elements of other
+ * versions, what a name means nearly wherever it stands. */
 #include "waf/types.h"
 
-#include "waf/text.h"
+#include "fhir/definitions.h"
 
-/* Primitive kinds bear the numbers of enum waf_kind, types of ours follow. */
-enum { FIRST_TYPE = WAF_KIND_XHTML + 1 };
-
-enum type_symbol {
-    T_FIRST = FIRST_TYPE - 1,
-#define TYPE(symbol, elements)           T_##symbol,
-#define RESOURCE(symbol, name, elements) T_##symbol,
-#include "waf/fhir_elements.def"
-#undef TYPE
-#undef RESOURCE
-    T_END,
-};
-
-enum {
-    T_RESOURCE = WAF_KIND_RESOURCE,
-    T_BASE64 = WAF_KIND_BASE64,
-    T_BOOLEAN = WAF_KIND_BOOLEAN,
-    T_CODE = WAF_KIND_CODE,
-    T_DATE = WAF_KIND_DATE,
-    T_DATE_TIME = WAF_KIND_DATE_TIME,
-    T_DECIMAL = WAF_KIND_DECIMAL,
-    T_ID = WAF_KIND_ID,
-    T_INSTANT = WAF_KIND_INSTANT,
-    T_INTEGER = WAF_KIND_INTEGER,
-    T_POSITIVE = WAF_KIND_POSITIVE,
-    T_STRING = WAF_KIND_STRING,
-    T_REFERENCE = WAF_KIND_REFERENCE,
-    T_TIME = WAF_KIND_TIME,
-    T_UNSIGNED = WAF_KIND_UNSIGNED,
-    T_URI = WAF_KIND_URI,
-    T_XHTML = WAF_KIND_XHTML,
-};
-
-struct element {
+static const struct {
     const char *name;
-    uint16_t symbol;
+    enum waf_kind kind;
+} primitives[] = {
+    {"base64Binary", WAF_KIND_BASE64},
+    {"boolean", WAF_KIND_BOOLEAN},
+    {"canonical", WAF_KIND_URI},
+    {"code", WAF_KIND_CODE},
+    {"date", WAF_KIND_DATE},
+    {"dateTime", WAF_KIND_DATE_TIME},
+    {"decimal", WAF_KIND_DECIMAL},
+    {"id", WAF_KIND_ID},
+    {"instant", WAF_KIND_INSTANT},
+    {"integer", WAF_KIND_INTEGER},
+    {"markdown", WAF_KIND_STRING},
+    {"oid", WAF_KIND_URI},
+    {"positiveInt", WAF_KIND_POSITIVE},
+    {"string", WAF_KIND_STRING},
+    {"time", WAF_KIND_TIME},
+    {"unsignedInt", WAF_KIND_UNSIGNED},
+    {"uri", WAF_KIND_URI},
+    {"url", WAF_KIND_URI},
+    {"uuid", WAF_KIND_URI},
+    {"xhtml", WAF_KIND_XHTML},
 };
 
-#define E(name, symbol)        {name, T_##symbol},
-#define TYPE(symbol, elements) static const struct element elements_##symbol[] = {elements{NULL, 0}};
-#define RESOURCE(symbol, name, elements)                                                                     \
-    static const struct element elements_##symbol[] = {elements{NULL, 0}};
-#include "waf/fhir_elements.def"
-#undef TYPE
-#undef RESOURCE
-#undef E
+static const struct waf_type unknown = {.kind = WAF_KIND_UNKNOWN};
 
-static const struct {
-    const char *resource; /* NULL: a data type, or a part of a resource */
-    const struct element *elements;
-} table[] = {
-#define TYPE(symbol, elements)           {NULL, elements_##symbol},
-#define RESOURCE(symbol, name, elements) {name, elements_##symbol},
-#include "waf/fhir_elements.def"
-#undef TYPE
-#undef RESOURCE
-};
-
-static bool find(uint16_t symbol, struct str name, uint16_t *ret_symbol)
+static bool is_named(const struct fhir_type *type, struct str name)
 {
-    for (const struct element *e = table[symbol - FIRST_TYPE].elements; e->name; e++) {
-        if (!str_eq(str_of(e->name), name))
-            continue;
-        *ret_symbol = e->symbol;
-        return true;
-    }
-    return false;
+    return str_eq(fhir_type_name(type), name);
 }
 
-/* ---- value[x]: the ending names the type */
-
-static const struct {
-    const char *ending;
-    uint16_t symbol;
-} endings[] = {
-    {"Base64Binary", T_BASE64},
-    {"Boolean", T_BOOLEAN},
-    {"Canonical", T_URI},
-    {"Code", T_CODE},
-    {"Date", T_DATE},
-    {"DateTime", T_DATE_TIME},
-    {"Decimal", T_DECIMAL},
-    {"Id", T_ID},
-    {"Instant", T_INSTANT},
-    {"Integer", T_INTEGER},
-    {"Markdown", T_STRING},
-    {"Oid", T_URI},
-    {"PositiveInt", T_POSITIVE},
-    {"String", T_STRING},
-    {"Time", T_TIME},
-    {"UnsignedInt", T_UNSIGNED},
-    {"Uri", T_URI},
-    {"Url", T_URI},
-    {"Uuid", T_URI},
-    {"Address", T_ADDRESS},
-    {"Age", T_QUANTITY},
-    {"Annotation", T_ANNOTATION},
-    {"Attachment", T_ATTACHMENT},
-    {"CodeableConcept", T_CONCEPT},
-    {"Coding", T_CODING},
-    {"ContactDetail", T_CONTACT_DETAIL},
-    {"ContactPoint", T_CONTACT_POINT},
-    {"Count", T_QUANTITY},
-    {"Distance", T_QUANTITY},
-    {"Dosage", T_DOSAGE},
-    {"Duration", T_QUANTITY},
-    {"HumanName", T_HUMAN_NAME},
-    {"Identifier", T_IDENTIFIER},
-    {"Meta", T_META},
-    {"Money", T_MONEY},
-    {"Period", T_PERIOD},
-    {"Quantity", T_QUANTITY},
-    {"Range", T_RANGE},
-    {"Ratio", T_RATIO},
-    {"Reference", T_REF},
-    {"SampledData", T_SAMPLED_DATA},
-    {"Signature", T_SIGNATURE},
-    {"Timing", T_TIMING},
-    {"UsageContext", T_USAGE_CONTEXT},
-};
-
-static const char *const choices[] = {
-    "abatement", "age",   "allowed",  "answer",    "asNeeded",     "author",   "born",          "bounds",
-    "content",   "dose",  "deceased", "default",   "defaultValue", "detail",   "due",           "effective",
-    "fixed",     "item",  "location", "maxValue",  "medication",   "minValue", "multipleBirth", "occurrence",
-    "occurred",  "onset", "pattern",  "performed", "product",      "rate",     "reported",      "scheduled",
-    "serviced",  "start", "timing",   "value",     "initial",
-};
-
-static bool is_choice(struct str start)
+static enum waf_kind primitive_kind(const struct fhir_type *type)
 {
-    for (size_t i = 0; i < sizeof choices / sizeof *choices; i++) {
-        if (str_eq(start, str_of(choices[i])))
-            return true;
+    for (size_t i = 0; i < sizeof primitives / sizeof *primitives; i++) {
+        if (is_named(type, str_of(primitives[i].name)))
+            return primitives[i].kind;
     }
-    return false;
+    return WAF_KIND_UNKNOWN;
 }
 
-static bool find_choice(struct str name, uint16_t *ret_symbol)
+static struct waf_type type_of(const struct fhir_type *type, bool is_guessed)
 {
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
-        struct str ending = str_of(endings[i].ending);
-        if (!str_ends(name, ending) || !is_choice(str_take(name, name.n - ending.n)))
-            continue;
-        *ret_symbol = endings[i].symbol;
-        return true;
-    }
-    return false;
+    enum waf_kind kind = WAF_KIND_COMPLEX;
+    if (fhir_type_kind(type) == FHIR_PRIMITIVE)
+        kind = primitive_kind(type);
+    else if (is_named(type, STR("Resource")))
+        kind = WAF_KIND_RESOURCE;
+    return (struct waf_type){(uint8_t)kind, is_guessed, (uint16_t)fhir_type_index(type)};
 }
 
-/* ---- the interface */
-
-static struct waf_type type_of(uint16_t symbol, bool is_guessed)
+static struct waf_type named(const char *name, bool is_guessed)
 {
-    if (symbol < FIRST_TYPE)
-        return (struct waf_type){.kind = (uint8_t)symbol, .is_guessed = is_guessed};
-    return (struct waf_type){.kind = WAF_KIND_COMPLEX, .is_guessed = is_guessed, .which = symbol};
+    const struct fhir_type *type = fhir_type_find(str_of(name));
+    return type ? type_of(type, is_guessed) : unknown;
 }
 
 static struct waf_type resource(const void *, struct str name)
 {
-    for (uint16_t i = 0; i < sizeof table / sizeof *table; i++) {
-        if (table[i].resource && str_eq(str_of(table[i].resource), name))
-            return type_of(FIRST_TYPE + i, false);
-    }
-    return type_of(T_ANY_RESOURCE, true);
+    const struct fhir_type *type = fhir_type_find(name);
+    if (!type || fhir_type_kind(type) != FHIR_RESOURCE || is_named(type, STR("Resource")))
+        return named("DomainResource", true);
+    return type_of(type, false);
 }
 
-static bool is_resource(uint16_t symbol)
+/* ---- by name alone */
+
+static const struct {
+    const char *name, *type;
+} guesses[] = {
+#define GUESS(name, type) {name, type},
+#include "waf/fhir_guesses.def"
+#undef GUESS
+};
+
+/* A code is a word where it is a scalar, and a concept where it is an object. */
+static const char *guessed_type(struct str name, bool is_scalar)
 {
-    return symbol == T_ANY_RESOURCE || (symbol >= FIRST_TYPE && table[symbol - FIRST_TYPE].resource);
+    if (str_eq(name, STR("code")) || str_eq(name, STR("type")))
+        return is_scalar ? "code" : "CodeableConcept";
+    if (!is_scalar && str_eq(name, STR("text")))
+        return "Narrative";
+    if (!is_scalar && str_eq(name, STR("name")))
+        return "HumanName";
+    for (size_t i = 0; i < sizeof guesses / sizeof *guesses; i++) {
+        if (str_eq(name, str_of(guesses[i].name)))
+            return guesses[i].type;
+    }
+    return NULL;
 }
 
-/* By name alone. A code is a word where it is a scalar, and a concept where it is an object. */
+static bool is_primitive(struct waf_type type)
+{
+    return type.kind > WAF_KIND_RESOURCE;
+}
+
+/* "valueString": what Extension may have as a value any choice may. */
+static struct waf_type guessed_choice(struct str name)
+{
+    static const char *const types[] = {"Extension", "Observation", "ElementDefinition"};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        const struct fhir_element *element = fhir_element_find(fhir_type_find(str_of(types[i])), name);
+        if (element && fhir_element_flags(element) & FHIR_CHOICE)
+            return type_of(fhir_element_type(element), true);
+    }
+    return unknown;
+}
+
 static struct waf_type guess(struct str name, bool is_scalar)
 {
-    uint16_t symbol;
-    if (str_eq(name, STR("code")) || str_eq(name, STR("type")))
-        return type_of(is_scalar ? T_CODE : T_CONCEPT, true);
-    if (!is_scalar && str_eq(name, STR("text")))
-        return type_of(T_NARRATIVE, true);
-    if (!is_scalar && str_eq(name, STR("name")))
-        return type_of(T_HUMAN_NAME, true);
-    if (!find(T_ANYWHERE, name, &symbol))
-        return (struct waf_type){.kind = WAF_KIND_UNKNOWN};
-    bool is_primitive = symbol < FIRST_TYPE && symbol != T_RESOURCE;
-    return is_primitive == is_scalar ? type_of(symbol, true) : (struct waf_type){.kind = WAF_KIND_UNKNOWN};
+    const char *type = guessed_type(name, is_scalar);
+    struct waf_type guessed = type ? named(type, true) : guessed_choice(name);
+    return is_primitive(guessed) == is_scalar ? guessed : unknown;
+}
+
+/* ---- by what is defined */
+
+static struct waf_type defined_child(const struct fhir_type *parent, struct str name, bool is_guessed)
+{
+    if (fhir_type_is_a(parent, fhir_type_find(STR("Resource"))) && str_eq(name, STR("resourceType")))
+        return named("code", is_guessed);
+    const struct fhir_element *element = fhir_element_find(parent, name);
+    if (!element)
+        return unknown;
+    struct waf_type type = type_of(fhir_element_type(element), is_guessed);
+    if (is_named(parent, STR("Reference")) && str_eq(name, STR("reference")))
+        type.kind = WAF_KIND_REFERENCE;
+    return type;
 }
 
 static struct waf_type named_child(struct waf_type parent, struct str name, bool is_scalar)
 {
-    uint16_t symbol;
-    bool has_elements = parent.kind == WAF_KIND_COMPLEX && parent.which >= FIRST_TYPE && parent.which < T_END;
-    if (has_elements && find(parent.which, name, &symbol))
-        return type_of(symbol, parent.is_guessed);
-    if (has_elements && is_resource(parent.which) && find(T_ANY_RESOURCE, name, &symbol))
-        return type_of(symbol, parent.is_guessed && symbol != T_NARRATIVE);
-    if (find(T_ELEMENT, name, &symbol) || find_choice(name, &symbol))
-        return type_of(symbol, parent.is_guessed || !has_elements);
-    return guess(name, is_scalar);
+    bool has_elements = parent.kind == WAF_KIND_COMPLEX && parent.which < fhir_type_count();
+    struct waf_type type = unknown;
+    if (has_elements)
+        type = defined_child(fhir_type_at(parent.which), name, parent.is_guessed);
+    if (type.kind == WAF_KIND_XHTML || (type.kind == WAF_KIND_COMPLEX && str_eq(name, STR("text"))))
+        type.is_guessed = false; /* a narrative is one in every version */
+    return type.kind != WAF_KIND_UNKNOWN ? type : guess(name, is_scalar);
 }
 
 /* "_birthDate": the id and the extensions of birthDate. */
@@ -212,9 +152,7 @@ static struct waf_type child(const void *, struct waf_type parent, struct str na
     if (!name.n || name.p[0] != '_')
         return named_child(parent, name, is_scalar);
     struct waf_type primitive = named_child(parent, str_skip(name, 1), true);
-    if (primitive.kind <= WAF_KIND_RESOURCE)
-        return (struct waf_type){.kind = WAF_KIND_UNKNOWN};
-    return type_of(T_ELEMENT, parent.is_guessed);
+    return is_primitive(primitive) ? named("Element", parent.is_guessed) : unknown;
 }
 
-const struct waf_types waf_types_own = {.resource = resource, .child = child};
+const struct waf_types waf_types_r4 = {.resource = resource, .child = child};

@@ -226,7 +226,7 @@ bool fhir_read_xml(const struct body_input *in, struct body *body)
         x->parser = parser;
         x->depth = 1;
         x->reading =
-            (struct fhir_reading){.in = in, .body = body, .types = in->types ? in->types : &waf_types_own};
+            (struct fhir_reading){.in = in, .body = body, .types = in->types ? in->types : &waf_types_r4};
         read_all(x);
         was_read = !x->is_other;
     } else {

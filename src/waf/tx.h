@@ -53,7 +53,7 @@ struct body_input {
     const struct waf_limits *limits;
     size_t args_before; /* already there, from the query */
     enum waf_profile profile;
-    const struct waf_types *types; /* NULL: our own */
+    const struct waf_types *types; /* NULL: R4's */
     struct arena *arena;
     struct waf_tx
         *tx; /* asked to pause between arguments, so only for who holds no memory of his own; may be NULL */

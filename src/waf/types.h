@@ -1,8 +1,8 @@
 /* waf/types.h - what type an element of a FHIR resource has: the one interface behind which a table stands.
  *
- * The table of our own (waf_types_own) knows the data types whole, the common resources by their elements,
- * and for all others what can be told from a name alone. A table made from FHIR's definitions takes its place
- * through waf_overlay_options.types. Types are those of FHIR R4, https://hl7.org/fhir/R4/datatypes.html. */
+ * It is FHIR R4's definitions (src/fhir/definitions.h); another version takes their place through
+ * waf_overlay_options.types. Types: https://hl7.org/fhir/R4/datatypes.html.
+ */
 #ifndef POLDER_WAF_TYPES_H
 #define POLDER_WAF_TYPES_H
 
@@ -46,6 +46,6 @@ struct waf_types {
     struct waf_type (*child)(const void *context, struct waf_type parent, struct str name, bool is_scalar);
 };
 
-extern const struct waf_types waf_types_own;
+extern const struct waf_types waf_types_r4;
 
 #endif

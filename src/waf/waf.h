@@ -113,7 +113,7 @@ struct waf_types; /* waf/types.h */
 struct waf_overlay_options {
     enum waf_mode mode;
     enum waf_profile profile;
-    const struct waf_types *types; /* what is known of FHIR's elements; NULL: the table of our own */
+    const struct waf_types *types; /* what is known of FHIR's elements; NULL: R4's */
     enum waf_engine engine;
     unsigned paranoia;                              /* 1..4; 0: as the rules say */
     unsigned inbound_threshold, outbound_threshold; /* 0: as the rules say */
@@ -190,13 +190,13 @@ struct waf_verdict {
     size_t match_count, matches_left_out;
 };
 
-/* What is found comes out of the arena: about 40 KiB for a request without a body, and for one with a body
+/* What is found comes out of the arena: about 30 KiB for a request without a body, and for one with a body
  * the texts of its parts, up to 6 KiB for each recorded match, and what rules keep of what matched. What it
  * works in beside that is given back by waf_tx_free, and kept for the next transaction as far as it is small:
- * about 80 KiB without a body, 1 to 3 MiB for 100 KiB of JSON in thousands of values. At the worst it is 160
- * MiB (64 of scratch, 96 of texts that transformations made, of bitmaps and of numbers); what does not fit in
- * there is done again each time, or the transaction reaches WAF_LIMIT_MEMORY. store may be NULL. NULL: no
- * memory. */
+ * about 100 KiB without a body, up to 1.5 MiB for 100 KiB of JSON in thousands of values. At the worst it is
+ * 160 MiB (64 of scratch, 96 of texts that transformations made, of bitmaps and of numbers); what does not
+ * fit in there is done again each time, or the transaction reaches WAF_LIMIT_MEMORY. store may be NULL. NULL:
+ * no memory. */
 struct waf_tx *waf_tx_new(const struct waf_overlay *, const struct waf_request *, struct waf_store *,
                           struct arena *);
 void waf_tx_free(struct waf_tx *);
