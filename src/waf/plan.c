@@ -107,6 +107,8 @@ enum lane_kind {
     LANE_HEADERS, /* all fields of the head, and more */
     LANE_BODY,
     LANE_CHANGED, /* through transformations that change most texts */
+    LANE_WIDE,    /* through utf8toUnicode, which changes every text with an accent */
+    LANE_RAW,     /* the body as it came, too: a form's fields once more, and longer */
 };
 
 /* A tag of the Core Rule Set; a hint for speed, nothing else. */
@@ -131,18 +133,23 @@ static bool is_of_head(enum variable v)
 static enum lane_kind kind_of_lane(const struct rule *head, const struct rule *link,
                                    const struct chain *chain)
 {
-    bool is_head = true, has_headers = false;
+    bool is_head = true, has_headers = false, has_raw = false;
     if (head->phase == 1)
         return LANE_HEAD; /* there is nothing else yet but the query's arguments */
     for (size_t i = 0; i < link->targets.count; i++) {
         const struct target *target = &link->targets.items[i];
         is_head = is_head && is_of_head(target->variable);
         has_headers |= target->variable == VAR_REQUEST_HEADERS && target->selector == SELECT_ALL;
+        has_raw |= target->variable == VAR_REQUEST_BODY;
     }
     if (is_head && level_of(head) == 1)
         return LANE_HEAD;
     if (has_headers && level_of(head) == 1)
         return LANE_HEADERS;
+    if (has_raw)
+        return LANE_RAW;
+    if (chain->scan.n && chain->scan.steps[0].is == TRANSFORM_utf8_to_unicode)
+        return LANE_WIDE;
     return chain->scan.kinds & KIND(SPACE) ? LANE_CHANGED : LANE_BODY;
 }
 

@@ -88,7 +88,6 @@ static bool add_words(struct expressions *e, const struct prefilter_pattern *p, 
 static bool add_all(struct expressions *e, const struct trees *trees, uint32_t pattern)
 {
     for (size_t i = 0; i < trees->count; i++) {
-        tree_blur_ends(trees->items[i]);
         if (!add_tree(e, trees->items[i], (struct expression){.pattern = pattern}))
             return false;
     }

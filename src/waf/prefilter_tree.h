@@ -76,8 +76,6 @@ void tree_print(const struct tree *, struct buf *);
 bool tree_trim(struct arena *, struct tree *);
 bool tree_shorten(struct tree *);      /* long counted repetitions lose their count; false: there are none */
 bool tree_drop_borders(struct tree *); /* false: there are none */
-/* White space at both ends becomes that and control characters. */
-void tree_blur_ends(struct tree *);
 /* Of what stands before the last large alternatives of a sequence only the last byte stays. False: no memory,
  * or nothing stands before them. */
 bool tree_cut_before_core(struct arena *, struct tree *);

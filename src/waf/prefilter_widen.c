@@ -260,26 +260,6 @@ bool tree_drop_borders(struct tree *tree)
     return changed;
 }
 
-/* Vectorscan multiplies a literal by a small set beside it; one with all control characters in it is not
- * small, and a database compiles in a fifth of the time. */
-static void make_large(struct bytes *set)
-{
-    if (bytes_has(set, ' ') && bytes_has(set, '\n'))
-        bytes_put_range(set, 0, 31);
-}
-
-void tree_blur_ends(struct tree *tree)
-{
-    for (struct tree *end = tree; end; end = end->kind == TREE_BYTE ? NULL : end->first) {
-        if (end->kind == TREE_BYTE)
-            make_large(&end->bytes);
-    }
-    for (struct tree *end = tree; end; end = end->kind == TREE_BYTE ? NULL : end->last) {
-        if (end->kind == TREE_BYTE)
-            make_large(&end->bytes);
-    }
-}
-
 /* What may stand at the end of a match. */
 struct ending {
     struct bytes bytes;
