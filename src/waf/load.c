@@ -124,15 +124,26 @@ bool load_add_item(struct loader *l, struct rule *rule)
     return true;
 }
 
+static unsigned line_of_directive(struct loader *l)
+{
+    const char *text = l->source->text.p;
+    if (l->counted.text != text || l->counted.at > l->at) {
+        l->counted.text = text;
+        l->counted.at = 0;
+        l->counted.line = 1;
+    }
+    for (; l->counted.at < l->at; l->counted.at++)
+        l->counted.line += text[l->counted.at] == '\n';
+    return l->counted.line;
+}
+
 static struct rule *new_rule(struct loader *l)
 {
     struct rule *rule = arena_alloc(l->arena, sizeof *rule);
     if (!rule)
         return NULL;
     rule->file = l->source->name;
-    struct waf_problem place;
-    place_of(l->source->text, l->at, &place);
-    rule->line = place.line;
+    rule->line = line_of_directive(l);
     return rule;
 }
 

@@ -36,7 +36,12 @@ struct loader {
     struct waf_problems *problems;
     struct arena *scratch; /* one directive's */
     const struct source *source;
-    uint32_t at;        /* where the directive begins */
+    uint32_t at; /* where the directive begins */
+    struct {
+        const char *text; /* the source it counts in */
+        uint32_t at;
+        unsigned line;
+    } counted;          /* lines so far: counting from the beginning for every rule would be quadratic */
     unsigned depth;     /* of Include */
     struct rule *chain; /* the last rule of a chain that wants another */
     struct rule *chain_head;

@@ -15,11 +15,11 @@ struct lexer {
 /* Moves over backslash and line end. */
 static void join_lines(struct lexer *l)
 {
-    for (;;) {
-        struct str rest = str_skip(l->text, l->at);
-        if (str_starts(rest, STR("\\\n")))
+    while (l->at < l->text.n && l->text.p[l->at] == '\\') {
+        struct str rest = str_skip(l->text, l->at + 1);
+        if (str_starts(rest, STR("\n")))
             l->at += 2;
-        else if (str_starts(rest, STR("\\\r\n")))
+        else if (str_starts(rest, STR("\r\n")))
             l->at += 3;
         else
             return;
