@@ -2,6 +2,8 @@
  * reads it: empty names count, what is no encoding stays). */
 #include "waf/tx.h"
 
+#include "base/must.h"
+
 static const char *const processor_names[] = {
     [PROCESSOR_NONE] = "Request body",   [PROCESSOR_URLENCODED] = "Request body",
     [PROCESSOR_MULTIPART] = "Multipart", [PROCESSOR_JSON] = "JSON",
@@ -29,6 +31,22 @@ bool body_add_arg(const struct body_input *in, struct body *body, struct str nam
     body->limit = WAF_LIMIT_MEMORY;
     body_fail(body, in, "no memory for more arguments");
     return false;
+}
+
+void body_hold(const struct body_input *in, void *held, void (*release)(void *))
+{
+    if (!in->tx)
+        return;
+    must(!in->tx->held.p);
+    in->tx->held.p = held;
+    in->tx->held.release = release;
+}
+
+void body_release(const struct body_input *in, void *held, void (*release)(void *))
+{
+    if (in->tx)
+        in->tx->held.p = NULL;
+    release(held);
 }
 
 void form_parse(const struct body_input *in, struct body *body, struct str text)

@@ -104,6 +104,7 @@ void body_parse_json(const struct body_input *in, struct body *body)
         body_fail(body, in, "JSON: no memory");
         return;
     }
+    body_hold(in, nodes, free);
     enum json_error error = json_parse(in->bytes, (unsigned)depth, nodes, count, &tape, &at);
     if (error == JSON_FINE) {
         struct str resource = in->profile == WAF_PROFILE_FHIR ? fhir_json_root(&tape, in->arena) : STR("");
@@ -119,5 +120,5 @@ void body_parse_json(const struct body_input *in, struct body *body)
         body->error = arena_printf(in->arena, "JSON: %.*s, at byte %zu", STR_ARG(json_error_text(error)), at);
         body->has_error = true;
     }
-    free(nodes);
+    body_release(in, nodes, free);
 }

@@ -25,6 +25,17 @@ static void refuse(struct reading *r, const char *why)
     (void)XML_StopParser(r->parser, XML_FALSE);
 }
 
+static void note_work(struct reading *r, size_t bytes)
+{
+    if (r->in->tx)
+        tx_work(r->in->tx, bytes + 100);
+}
+
+static void release_parser(void *parser)
+{
+    XML_ParserFree(parser);
+}
+
 /* A namespace is declared, which no path counts as an attribute (Namespaces in XML 1.0, 3; XPath 1.0, 5.4).
  */
 static bool is_declaration(struct str name)
@@ -44,6 +55,7 @@ static void XMLCALL on_start(void *user, const XML_Char *, const XML_Char **attr
         if (is_declaration(str_of(attributes[0])))
             continue;
         struct str value = arena_copy(r->in->arena, str_of(attributes[1]));
+        note_work(r, value.n);
         if (!pairs_add(&r->body->xml_attributes, r->in->arena, STR("//@*"), value))
             refuse(r, "XML: no memory");
     }
@@ -58,6 +70,7 @@ static void XMLCALL on_end(void *user, const XML_Char *)
 static void XMLCALL on_text(void *user, const XML_Char *text, int n)
 {
     struct reading *r = user;
+    note_work(r, (size_t)n);
     buf_add(&r->text, text, (size_t)n);
 }
 
@@ -91,6 +104,8 @@ void body_parse_xml(const struct body_input *in, struct body *body)
     char *text = arena_bytes(in->arena, room);
     struct reading r = {
         .parser = XML_ParserCreate(NULL), .in = in, .body = body, .text = buf_over(text, text ? room : 0)};
+    if (r.parser)
+        body_hold(in, r.parser, release_parser);
     if (r.parser && text) {
         read_all(&r);
     } else {
@@ -98,5 +113,5 @@ void body_parse_xml(const struct body_input *in, struct body *body)
         body_fail(body, in, "XML: no memory");
     }
     if (r.parser)
-        XML_ParserFree(r.parser);
+        body_release(in, r.parser, release_parser);
 }

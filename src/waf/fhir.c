@@ -33,6 +33,8 @@ static void add_counted(struct fhir_reading *r, struct pairs *to, struct str nam
         r->in->args_before + body->args.n + body->fhir.text.n + body->fhir.names.n + body->fhir.errors.n;
     if (r->is_full)
         return;
+    if (r->in->tx)
+        tx_work(r->in->tx, name.n + value.n + 60);
     if (n < r->in->limits->arguments) {
         add(r, to, name, value);
         return;

@@ -52,19 +52,17 @@ void fhir_find_repeated(const struct body_input *in, struct body *body, const st
 {
     struct fhir_reading r = {.in = in, .body = body};
     struct str *names = malloc(tape->count * sizeof *names);
-    for (uint32_t i = 0; names && i < tape->count; i++) {
-        if (json_type(tape, i) != JSON_OBJECT || json_count(tape, i) < 2)
-            continue;
-        if (!repeats(tape, i, names, in->arena))
-            continue;
+    bool has_names = names != NULL, is_repeated = false;
+    for (uint32_t i = 0; names && i < tape->count && !is_repeated; i++)
+        is_repeated = json_type(tape, i) == JSON_OBJECT && json_count(tape, i) > 1 &&
+                      repeats(tape, i, names, in->arena);
+    free(names); /* before anything that may pause */
+    if (is_repeated)
         fhir_add_error(&r, STR("JSON"), "a name comes twice in one object");
-        break;
-    }
-    if (!names) {
+    if (!has_names) {
         body->limit = WAF_LIMIT_MEMORY;
         body_fail(body, in, "JSON: no memory");
     }
-    free(names);
 }
 
 /* ---- the walk; depth is bounded by json_parse */

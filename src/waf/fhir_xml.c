@@ -217,24 +217,39 @@ static void read_all(struct xml_reading *x)
         body_fail(x->reading.body, in, x->refused ? x->refused : "XML: the document is not well-formed");
 }
 
-bool fhir_read_xml(const struct body_input *in, struct body *body)
+static void release(void *reading)
+{
+    struct xml_reading *x = reading;
+    XML_ParserFree(x->parser);
+    free(x);
+}
+
+static struct xml_reading *new_reading(const struct body_input *in, struct body *body)
 {
     struct xml_reading *x = calloc(1, sizeof *x);
-    XML_Parser parser = XML_ParserCreate(NULL);
-    bool was_read = true;
-    if (x && parser) {
-        x->parser = parser;
-        x->depth = 1;
-        x->reading =
-            (struct fhir_reading){.in = in, .body = body, .types = in->types ? in->types : &waf_types_r4};
-        read_all(x);
-        was_read = !x->is_other;
-    } else {
+    XML_Parser parser = x ? XML_ParserCreate(NULL) : NULL;
+    if (!parser) {
+        free(x);
+        return NULL;
+    }
+    x->parser = parser;
+    x->depth = 1;
+    x->reading =
+        (struct fhir_reading){.in = in, .body = body, .types = in->types ? in->types : &waf_types_r4};
+    return x;
+}
+
+bool fhir_read_xml(const struct body_input *in, struct body *body)
+{
+    struct xml_reading *x = new_reading(in, body);
+    if (!x) {
         body->limit = WAF_LIMIT_MEMORY;
         body_fail(body, in, "XML: no memory");
+        return true;
     }
-    if (parser)
-        XML_ParserFree(parser);
-    free(x);
+    body_hold(in, x, release);
+    read_all(x);
+    bool was_read = !x->is_other;
+    body_release(in, x, release);
     return was_read;
 }

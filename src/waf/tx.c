@@ -149,6 +149,8 @@ void waf_tx_free(struct waf_tx *tx)
     room_give_back(tx);
     arena_free(tx->scratch);
     free(tx->kept);
+    if (tx->held.p)
+        tx->held.release(tx->held.p);
 }
 
 void waf_tx_set_pause(struct waf_tx *tx, waf_pause_fn *pause, void *context)
@@ -185,7 +187,7 @@ static void parse_body(struct waf_tx *tx, struct str bytes)
     struct body_input in = body_input(tx, bytes);
     struct body *body = &tx->body;
     body->processor = tx->wanted_processor;
-    in.tx = body->processor == PROCESSOR_URLENCODED || body->processor == PROCESSOR_MULTIPART ? tx : NULL;
+    in.tx = tx;
     switch (body->processor) {
     case PROCESSOR_URLENCODED:
         body_parse_urlencoded(&in, body);

@@ -55,9 +55,13 @@ struct body_input {
     enum waf_profile profile;
     const struct waf_types *types; /* NULL: R4's */
     struct arena *arena;
-    struct waf_tx
-        *tx; /* asked to pause between arguments, so only for who holds no memory of his own; may be NULL */
+    struct waf_tx *tx; /* asked to pause between arguments; may be NULL */
 };
+
+/* What a parser holds beyond the arena while it may pause: who paused may never go on, and waf_tx_free gives
+ * it back. One at a time. */
+void body_hold(const struct body_input *, void *held, void (*release)(void *));
+void body_release(const struct body_input *, void *held, void (*release)(void *));
 
 void body_parse_urlencoded(const struct body_input *, struct body *);
 void body_parse_multipart(const struct body_input *, struct body *);
@@ -142,6 +146,10 @@ struct waf_tx {
     size_t match_cap;
 
     struct room *room; /* of the fast engine */
+    struct {
+        void *p;
+        void (*release)(void *);
+    } held; /* by a body's parser */
     waf_pause_fn *pause;
     void *pause_context;
     uint32_t work; /* since the last pause */
