@@ -16,7 +16,8 @@
  *  2. At most one change is under way. A role that dies after it was handed the new configuration aborts it;
  * one that is being started again is waited for, and brought up to the one in force first.
  *  3. A role is connected to others only once it has a configuration: what they ask, it can answer.
- *  4. A listening socket is closed only after no committed configuration uses it. */
+ *  4. A listening socket is closed only after no committed configuration uses it.
+ *  5. Who ordered a change hears that it is in force only when every worker serves by it. */
 #ifndef POLDER_GATE_MASTER_H
 #define POLDER_GATE_MASTER_H
 
@@ -54,6 +55,7 @@ struct child {
     uint64_t generation;  /* committed in it; 0: none yet */
     uint64_t offered;     /* handed to it and not yet answered; 0: none */
     uint64_t prepared;    /* the newest that it can use */
+    uint64_t committing;  /* told to a worker and not yet done; 0: none */
     unsigned keys_loaded; /* signer: of those offered */
 };
 
@@ -99,6 +101,9 @@ struct master {
     enum change_stage stage;
     struct timer change_timer, again_timer, ticket_timer, stop_timer;
     uint64_t order_id; /* who asked for the change; 0: nobody, or a signal */
+    bool is_settling;  /* it is committed, and answered once every worker has done so */
+    char settled_text[512];
+    size_t settled_n;
     uint64_t next_generation;
     int64_t config_since_wall_ms, started_wall_ms;
     char config_error[4096]; /* why the newest configuration is not in force */
@@ -160,7 +165,8 @@ bool change_begin(struct master *, uint64_t order_id); /* false: refused; the re
 void change_start(struct master *,
                   struct loaded_config *take); /* of one that was read, with its sockets open */
 bool change_wants(const struct master *, const struct child *); /* it takes part at this stage */
-void change_step(struct master *);                              /* a role has answered */
+void change_settle(struct master *); /* a worker committed, or is gone: answers when it was the last */
+void change_step(struct master *);   /* a role has answered */
 void change_fail(struct master *, struct str why);
 bool send_keys(struct child *signer, const struct loaded_config *, char *ret_why, size_t cap);
 bool send_configuration(struct child *, const struct loaded_config *); /* prepare, and listeners */

@@ -336,6 +336,9 @@ bool change_begin(struct master *m, uint64_t order_id)
         is_busy(m, order_id);
         return false;
     }
+    for (unsigned i = 0; i < CHILDREN_MAX; i++) /* the change before this one is as good as done */
+        m->children[i].committing = 0;
+    change_settle(m);
     struct arena *problems = arena_new(8 << 20);
     struct str text = STR("out of memory");
     char why[1024] = "out of memory";
@@ -432,10 +435,33 @@ static struct str what_waits(const struct master *m, const struct config *old, s
     return buf_text(b);
 }
 
+void change_settle(struct master *m)
+{
+    if (!m->is_settling)
+        return;
+    for (unsigned i = 0; i < CHILDREN_MAX; i++)
+        if (m->children[i].committing)
+            return;
+    m->is_settling = false;
+    master_order_done(m, m->order_id, true, (struct str){m->settled_text, m->settled_n});
+}
+
+static void begin_settling(struct master *m, const struct config *old)
+{
+    struct buf text = buf_over(m->settled_text, sizeof m->settled_text);
+    (void)what_waits(m, old, &text);
+    m->settled_n = text.n;
+    m->is_settling = true;
+    for (unsigned i = 0; i < CHILDREN_MAX; i++) {
+        struct child *c = &m->children[i];
+        bool is_told = c->state == CHILD_UP && c->channel && c->generation == m->current->generation;
+        c->committing = c->role == ROLE_WORKER && is_told ? m->current->generation : 0;
+    }
+    change_settle(m);
+}
+
 static void commit(struct master *m)
 {
-    char memory[512];
-    struct buf text = buf_over(memory, sizeof memory);
     struct loaded_config *old = m->current;
     m->current = m->change;
     m->change = NULL;
@@ -450,7 +476,7 @@ static void commit(struct master *m)
     listening_close_unused(m, m->current->config);
     master_tell_config(m);
     master_all_up(m);
-    master_order_done(m, m->order_id, true, what_waits(m, old ? old->config : m->current->config, &text));
+    begin_settling(m, old ? old->config : m->current->config);
     loaded_config_free(old);
     m->prefilter_failures = 0;
     prefilter_need(m);

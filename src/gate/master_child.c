@@ -227,6 +227,8 @@ static void exited(struct io *io, uint32_t events [[maybe_unused]])
     struct str how = process_describe_exit(status, memory, sizeof memory);
     uint64_t had = c->offered ? c->offered : c->prepared;
     clear(c);
+    c->committing = 0;
+    change_settle(m);
     if (!is_wanted_back(c)) {
         set_state(c, CHILD_NONE);
         master_tell_role(m, c, how);

@@ -281,6 +281,17 @@ static bool misbehaved_came(struct child *c, struct str bytes)
     return true;
 }
 
+static bool committed_came(struct child *c, struct str bytes)
+{
+    struct msg_committed m;
+    if (!msg_committed_decode(bytes, &m) || m.generation > c->generation)
+        return false;
+    if (m.generation == c->committing)
+        c->committing = 0;
+    change_settle(c->master);
+    return true;
+}
+
 static bool take_message(struct child *c, enum msg_number number, struct str bytes)
 {
     switch (number) {
@@ -288,6 +299,8 @@ static bool take_message(struct child *c, enum msg_number number, struct str byt
         return hello_came(c, bytes);
     case MSG_PREPARED:
         return prepared_came(c, bytes);
+    case MSG_COMMITTED:
+        return committed_came(c, bytes);
     case MSG_KEY_LOADED:
         return key_loaded_came(c, bytes);
     case MSG_ENDPOINT_ADDRESS:

@@ -174,7 +174,10 @@ static bool take_listener(struct worker *w, struct str bytes, int fd)
 static bool take_commit(struct worker *w, struct str bytes)
 {
     struct msg_commit m;
-    return w->proxy && msg_commit_decode(bytes, &m) && proxy_commit(w->proxy, m.generation);
+    if (!w->proxy || !msg_commit_decode(bytes, &m) || !proxy_commit(w->proxy, m.generation))
+        return false;
+    const struct msg_committed done = {m.generation};
+    return w->process.master && msg_committed_send(w->process.master, &done, -1) == 0;
 }
 
 static bool take_abort(struct worker *w, struct str bytes)
