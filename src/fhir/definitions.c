@@ -66,6 +66,13 @@ const struct fhir_type *fhir_type_base(const struct fhir_type *type)
     return type->base == FHIR_NO_INDEX ? NULL : &fhir_types[type->base];
 }
 
+bool fhir_type_is_resource(const struct fhir_type *type)
+{
+    struct str name = text(type->name);
+    return type->kind == FHIR_RESOURCE && !str_eq(name, STR("Resource")) &&
+           !str_eq(name, STR("DomainResource"));
+}
+
 bool fhir_type_is_a(const struct fhir_type *type, const struct fhir_type *base)
 {
     while (type && type != base)
@@ -146,16 +153,6 @@ const struct fhir_element *fhir_element_find_choice(const struct fhir_type *type
             return element;
     }
     return NULL;
-}
-
-unsigned fhir_element_choice_count(const struct fhir_element *first)
-{
-    const struct fhir_type *owner = &fhir_types[first->owner];
-    const struct fhir_element *end = &fhir_elements[owner->first_element + owner->element_count];
-    unsigned n = 1;
-    while (first + n < end && first[n].group == first->group)
-        n++;
-    return n;
 }
 
 bool fhir_element_same_choice(const struct fhir_element *a, const struct fhir_element *b)

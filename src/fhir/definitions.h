@@ -69,7 +69,9 @@ unsigned fhir_type_index(const struct fhir_type *);
 struct str fhir_type_name(const struct fhir_type *);
 enum fhir_kind fhir_type_kind(const struct fhir_type *);
 enum fhir_primitive fhir_type_primitive(const struct fhir_type *);
-const struct fhir_type *fhir_type_base(const struct fhir_type *);            /* NULL: it has none */
+const struct fhir_type *fhir_type_base(const struct fhir_type *); /* NULL: it has none */
+bool fhir_type_is_resource(
+    const struct fhir_type *); /* one that there can be: not Resource or DomainResource */
 bool fhir_type_is_a(const struct fhir_type *, const struct fhir_type *base); /* itself included */
 
 /* ---- elements */
@@ -84,12 +86,12 @@ const struct fhir_type *fhir_element_type(const struct fhir_element *);
 unsigned fhir_element_least(const struct fhir_element *); /* of all types of a choice together */
 unsigned fhir_element_most(const struct fhir_element *);  /* 0: no limit */
 unsigned fhir_element_flags(const struct fhir_element *); /* enum fhir_element_flag */
-unsigned fhir_element_index(const struct fhir_element *); /* below fhir_element_total(); see fhir_type_index */
+unsigned fhir_element_index(
+    const struct fhir_element *); /* below fhir_element_total(); see fhir_type_index */
 unsigned fhir_element_total(void);
-/* The first element of a choice by its stem ("value"), others follow it; NULL: the type has no such choice. */
+/* The first element of a choice by its stem ("value"), others follow it; NULL: the type has no such choice.
+ */
 const struct fhir_element *fhir_element_find_choice(const struct fhir_type *, struct str stem);
-/* How many elements the choice has, from its first one; 1 of what is no choice. */
-unsigned fhir_element_choice_count(const struct fhir_element *first);
 bool fhir_element_same_choice(const struct fhir_element *, const struct fhir_element *);
 /* Resource types that a reference may point to; 0: any. */
 unsigned fhir_element_target_count(const struct fhir_element *);

@@ -3,6 +3,8 @@
  * docs/care-traffic.md. The empty value says nothing and is harmless everywhere. */
 #include "waf/fhir.h"
 
+#include "fhir/primitive.h"
+
 enum { WORD_MAX = 128, NUMBER_MAX = 40, ID_MAX = 64 };
 
 bool fhir_has_control(struct str value)
@@ -47,139 +49,7 @@ static bool is_made_of(struct str value, const char *more, bool takes_letters)
     return true;
 }
 
-/* ---- numbers */
-
-static void skip_digits(struct str *rest)
-{
-    while (rest->n && is_digit(rest->p[0]))
-        *rest = str_skip(*rest, 1);
-}
-
-static bool take_char(struct str *rest, const char *any)
-{
-    bool is_there = rest->n && rest->p[0] && strchr(any, rest->p[0]);
-    *rest = str_skip(*rest, is_there);
-    return is_there;
-}
-
-/* Digits without a leading zero. */
-static bool take_whole(struct str *rest)
-{
-    size_t n = rest->n;
-    if (take_char(rest, "0"))
-        return true;
-    skip_digits(rest);
-    return rest->n < n;
-}
-
-static bool take_digits(struct str *rest)
-{
-    size_t n = rest->n;
-    skip_digits(rest);
-    return rest->n < n;
-}
-
-/* -?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)? and no more digits than a number can have */
-static bool is_decimal(struct str value)
-{
-    struct str rest = value;
-    take_char(&rest, "-");
-    if (!take_whole(&rest))
-        return false;
-    if (take_char(&rest, ".") && !take_digits(&rest))
-        return false;
-    if (take_char(&rest, "eE")) {
-        take_char(&rest, "+-");
-        if (rest.n > 3 || !take_digits(&rest)) /* an exponent of four digits is no measurement but a bomb */
-            return false;
-    }
-    return !rest.n && value.n <= NUMBER_MAX;
-}
-
-/* [0]|[-+]?[1-9][0-9]*, of 32 bits */
-static bool is_integer(struct str value, const char *signs)
-{
-    take_char(&value, signs);
-    return value.n <= 10 && take_whole(&value) && !value.n;
-}
-
-/* ---- dates and times */
-
-/* Two digits from least to most. */
-static bool take_pair(struct str *rest, unsigned least, unsigned most)
-{
-    if (rest->n < 2 || !is_digit(rest->p[0]) || !is_digit(rest->p[1]))
-        return false;
-    unsigned value = (unsigned)(rest->p[0] - '0') * 10 + (unsigned)(rest->p[1] - '0');
-    *rest = str_skip(*rest, 2);
-    return value >= least && value <= most;
-}
-
-/* Year, and as much of "-MM-DD" as there is; *ret_parts: 1, 2 or 3. */
-static bool take_date(struct str *rest, unsigned *ret_parts)
-{
-    *ret_parts = 1;
-    if (!take_pair(rest, 0, 99) || !take_pair(rest, 0, 99))
-        return false;
-    if (!take_char(rest, "-"))
-        return true;
-    *ret_parts = 2;
-    if (!take_pair(rest, 1, 12))
-        return false;
-    if (!take_char(rest, "-"))
-        return true;
-    *ret_parts = 3;
-    return take_pair(rest, 1, 31);
-}
-
-static bool take_time(struct str *rest)
-{
-    return take_pair(rest, 0, 23) && take_char(rest, ":") && take_pair(rest, 0, 59) && take_char(rest, ":") &&
-           take_pair(rest, 0, 60) && (!take_char(rest, ".") || take_digits(rest));
-}
-
-static bool take_zone(struct str *rest)
-{
-    if (take_char(rest, "Z"))
-        return true;
-    return take_char(rest, "+-") && take_pair(rest, 0, 14) && take_char(rest, ":") && take_pair(rest, 0, 59);
-}
-
-static bool is_moment(enum waf_kind kind, struct str value)
-{
-    unsigned parts;
-    struct str rest = value;
-    if (value.n > NUMBER_MAX || !take_date(&rest, &parts))
-        return false;
-    if (!rest.n)
-        return kind != WAF_KIND_INSTANT;
-    return kind != WAF_KIND_DATE && parts == 3 && take_char(&rest, "T") && take_time(&rest) &&
-           take_zone(&rest) && !rest.n;
-}
-
-static bool is_time(struct str value)
-{
-    return value.n <= NUMBER_MAX && take_time(&value) && !value.n;
-}
-
 /* ---- the rest */
-
-/* Four characters at a time, spaces wherever they stand, at most two '=' at the end. */
-static bool is_base64(struct str value)
-{
-    size_t letters = 0, pads = 0;
-    for (size_t i = 0; i < value.n; i++) {
-        char c = value.p[i];
-        if (is_space(c))
-            continue;
-        if (c == '=' && ++pads <= 2)
-            continue;
-        if (pads || !(is_alnum(c) || c == '+' || c == '/'))
-            return false;
-        letters++;
-    }
-    return (letters + pads) % 4 == 0;
-}
 
 /* [^\s]+(\s[^\s]+)* */
 static bool is_code(struct str value)
@@ -212,26 +82,28 @@ static bool is_loose(enum waf_kind kind, struct str value)
     }
 }
 
+/* By FHIR's own syntax; and no longer than a number or a time can be, no exponent of four digits: that is no
+ * measurement but a bomb. XML may write a '+' before a number. */
 static bool is_valid(enum waf_kind kind, struct str value)
 {
-    switch (kind) {
-    case WAF_KIND_BASE64:
-        return is_base64(value);
-    case WAF_KIND_BOOLEAN:
-        return str_eq(value, STR("true")) || str_eq(value, STR("false"));
-    case WAF_KIND_DECIMAL:
-        return is_decimal(value);
-    case WAF_KIND_INTEGER:
-        return is_integer(value, "-+");
-    case WAF_KIND_POSITIVE:
-        return is_integer(value, "+") && !str_eq(value, STR("0"));
-    case WAF_KIND_UNSIGNED:
-        return is_integer(value, "");
-    case WAF_KIND_TIME:
-        return is_time(value);
-    default:
-        return is_moment(kind, value);
-    }
+    static const enum fhir_primitive types[] = {
+        [WAF_KIND_BASE64] = FHIR_BASE64_BINARY,
+        [WAF_KIND_BOOLEAN] = FHIR_BOOLEAN,
+        [WAF_KIND_DATE] = FHIR_DATE,
+        [WAF_KIND_DATE_TIME] = FHIR_DATE_TIME,
+        [WAF_KIND_DECIMAL] = FHIR_DECIMAL,
+        [WAF_KIND_INSTANT] = FHIR_INSTANT,
+        [WAF_KIND_INTEGER] = FHIR_INTEGER,
+        [WAF_KIND_POSITIVE] = FHIR_POSITIVE_INT,
+        [WAF_KIND_TIME] = FHIR_TIME,
+        [WAF_KIND_UNSIGNED] = FHIR_UNSIGNED_INT,
+    };
+    bool may_have_plus = kind == WAF_KIND_INTEGER || kind == WAF_KIND_POSITIVE;
+    if (kind != WAF_KIND_BASE64 && value.n > NUMBER_MAX)
+        return false;
+    if (may_have_plus && value.p[0] == '+' && value.n > 1 && value.p[1] != '-')
+        value = str_skip(value, 1);
+    return fhir_primitive_is_valid(types[kind], value);
 }
 
 static enum fhir_finding check_id(struct str value)
