@@ -1,238 +1,40 @@
-/* From the text of an expression to nodes: a lexer of one token ahead and a parser by precedence
+/* From the text of an expression to nodes: a parser by precedence, one token ahead
  * (http://hl7.org/fhirpath/N1/#operator-precedence). A node's depth is bounded when it is made, so that
  * nobody who walks the tree has to count. */
 #include "fhir/chars.h"
 #include "fhir/path_internal.h"
+#include "fhir/path_lex.h"
 #include "json/utf8.h"
 
-enum token_type { T_END, T_NAME, T_STRING, T_NUMBER, T_MOMENT, T_SYMBOL, T_DOLLAR, T_PERCENT, T_BAD };
-
-struct token {
-    enum token_type type;
-    struct str text; /* of a string or a quoted name: what it says; of % and $: the name */
-    size_t at;
-    bool is_quoted; /* a name between backticks is no operator */
-};
-
 struct compiler {
-    struct str source;
-    size_t at;
-    struct token token;
+    struct path_lexer lex;
     unsigned flags, open; /* brackets */
     struct arena *arena;
     struct path_node *nodes;
     uint32_t count, room;
-    struct fhir_path_error error;
-    bool has_failed;
 };
 
 static uint32_t fail_at(struct compiler *c, size_t at, const char *what)
 {
-    if (!c->has_failed)
-        c->error = (struct fhir_path_error){at, str_of(what)};
-    c->has_failed = true;
-    c->token.type = T_END;
+    path_lex_fail(&c->lex, at, what);
     return PATH_NO_NODE;
 }
 
 static uint32_t fail(struct compiler *c, const char *what)
 {
-    return fail_at(c, c->token.at, what);
-}
-
-/* ---- tokens */
-
-static char peek(const struct compiler *c, size_t ahead)
-{
-    return c->at + ahead < c->source.n ? c->source.p[c->at + ahead] : 0;
-}
-
-static bool skip_comment(struct compiler *c)
-{
-    struct str rest = str_skip(c->source, c->at);
-    if (str_starts(rest, STR("//"))) {
-        ptrdiff_t end = str_find_char(rest, '\n');
-        c->at += end < 0 ? rest.n : (size_t)end;
-        return true;
-    }
-    if (!str_starts(rest, STR("/*")))
-        return false;
-    ptrdiff_t end = str_find(str_skip(rest, 2), STR("*/"));
-    if (end < 0)
-        fail_at(c, c->at, "this comment does not end");
-    c->at = end < 0 ? c->source.n : c->at + (size_t)end + 4;
-    return true;
-}
-
-static void skip_blanks(struct compiler *c)
-{
-    do {
-        while (c->at < c->source.n && is_space(c->source.p[c->at]))
-            c->at++;
-    } while (skip_comment(c));
-}
-
-static unsigned hex_code(struct str digits, uint32_t *ret)
-{
-    *ret = 0;
-    for (unsigned i = 0; i < 4; i++) {
-        if (i >= digits.n || !is_hex(digits.p[i]))
-            return 0;
-        char d = ascii_lower(digits.p[i]);
-        *ret = *ret << 4 | (uint32_t)(d <= '9' ? d - '0' : d - 'a' + 10);
-    }
-    return 4;
-}
-
-/* After a backslash; anything that is no escape stands for itself, as HL7's own expressions have it. */
-static bool take_escape(struct compiler *c, struct buf *out)
-{
-    static const char letters[] = "rntf", codes[] = "\r\n\t\f";
-    char letter = peek(c, 0), text[4];
-    const char *found = letter ? strchr(letters, letter) : NULL;
-    uint32_t code;
-    c->at++;
-    if (letter == 'u') {
-        unsigned digits = hex_code(str_skip(c->source, c->at), &code);
-        if (!digits || (code >= 0xd800 && code <= 0xdfff))
-            return false;
-        c->at += digits;
-        buf_add(out, text, utf8_encode(code, text));
-        return true;
-    }
-    buf_char(out, found ? codes[found - letters] : letter);
-    return letter != 0;
-}
-
-static void take_quoted(struct compiler *c, char quote, enum token_type type)
-{
-    size_t from = ++c->at;
-    char *memory = arena_bytes(c->arena, c->source.n - from + 1);
-    struct buf out = buf_over(memory, memory ? c->source.n - from + 1 : 0);
-    while (c->at < c->source.n && c->source.p[c->at] != quote) {
-        char letter = c->source.p[c->at++];
-        if (letter != '\\')
-            buf_char(&out, letter);
-        else if (!take_escape(c, &out))
-            break;
-    }
-    if (peek(c, 0) != quote) {
-        fail_at(c, from - 1, "this text does not end, or has an escape that does not exist");
-        return;
-    }
-    c->at++;
-    c->token.type = type;
-    c->token.text = buf_text(&out);
-    c->token.is_quoted = true;
-}
-
-static void take_number(struct compiler *c)
-{
-    size_t from = c->at;
-    while (is_digit(peek(c, 0)))
-        c->at++;
-    if (peek(c, 0) == '.' && is_digit(peek(c, 1))) {
-        c->at++;
-        while (is_digit(peek(c, 0)))
-            c->at++;
-    }
-    c->token.type = T_NUMBER;
-    c->token.text = (struct str){c->source.p + from, c->at - from};
-}
-
-/* '@' and what dates are made of; signs, points and colons only before a digit. */
-static void take_moment(struct compiler *c)
-{
-    size_t from = ++c->at;
-    for (;;) {
-        char letter = peek(c, 0);
-        bool is_joint = letter && strchr("-+.:", letter) && is_digit(peek(c, 1));
-        if (!is_digit(letter) && letter != 'T' && letter != 'Z' && !is_joint)
-            break;
-        c->at++;
-    }
-    c->token.type = T_MOMENT;
-    c->token.text = (struct str){c->source.p + from, c->at - from};
-}
-
-static bool is_name_char(char letter, bool is_first)
-{
-    return is_letter(letter) || letter == '_' || (!is_first && is_digit(letter));
-}
-
-static struct str take_word(struct compiler *c)
-{
-    size_t from = c->at;
-    while (is_name_char(peek(c, 0), c->at == from))
-        c->at++;
-    return (struct str){c->source.p + from, c->at - from};
-}
-
-/* %name, %`name`, %'name', and as old expressions have it: %vs-name */
-static void take_percent(struct compiler *c)
-{
-    char quote = peek(c, 1);
-    c->at++;
-    if (quote == '`' || quote == '\'' || quote == '"') {
-        take_quoted(c, quote, T_PERCENT);
-        return;
-    }
-    size_t from = c->at;
-    while (is_name_char(peek(c, 0), c->at == from) || (peek(c, 0) == '-' && is_letter(peek(c, 1))))
-        c->at++;
-    c->token.type = c->at > from ? T_PERCENT : T_BAD;
-    c->token.text = (struct str){c->source.p + from, c->at - from};
-}
-
-static void take_symbol(struct compiler *c)
-{
-    static const char *const pairs[] = {"<=", ">=", "!=", "!~"};
-    struct str rest = str_skip(c->source, c->at);
-    size_t n = 1;
-    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
-        n = str_starts(rest, str_of(pairs[i])) ? 2 : n;
-    c->token.type = strchr("()[]{}.,+-*/&|<>=~", rest.p[0]) || n == 2 ? T_SYMBOL : T_BAD;
-    c->token.text = str_take(rest, n);
-    c->at += n;
-}
-
-static void next(struct compiler *c)
-{
-    skip_blanks(c);
-    c->token = (struct token){.at = c->at};
-    char letter = peek(c, 0);
-    if (c->has_failed || c->at >= c->source.n)
-        return;
-    if (letter == '\'')
-        take_quoted(c, letter, T_STRING);
-    else if (letter == '`' || letter == '"')
-        take_quoted(c, letter, T_NAME);
-    else if (is_digit(letter))
-        take_number(c);
-    else if (letter == '@')
-        take_moment(c);
-    else if (letter == '%')
-        take_percent(c);
-    else if (letter == '$' || is_name_char(letter, true)) {
-        c->token.type = letter == '$' ? T_DOLLAR : T_NAME;
-        c->at += letter == '$';
-        c->token.text = take_word(c);
-    } else if (letter == 0)
-        c->token.type = T_BAD;
-    else
-        take_symbol(c);
+    return fail_at(c, c->lex.token.at, what);
 }
 
 static bool is_symbol(const struct compiler *c, const char *symbol)
 {
-    return c->token.type == T_SYMBOL && str_eq(c->token.text, str_of(symbol));
+    return c->lex.token.type == T_SYMBOL && str_eq(c->lex.token.text, str_of(symbol));
 }
 
 static bool take(struct compiler *c, const char *symbol)
 {
     bool is_there = is_symbol(c, symbol);
     if (is_there)
-        next(c);
+        path_lex_next(&c->lex);
     return is_there;
 }
 
@@ -245,7 +47,7 @@ static unsigned depth_of(const struct compiler *c, uint32_t node)
 
 static uint32_t add(struct compiler *c, enum path_op op, uint32_t left, uint32_t right)
 {
-    if (c->has_failed)
+    if (c->lex.has_failed)
         return PATH_NO_NODE;
     unsigned depth = depth_of(c, left) > depth_of(c, right) ? depth_of(c, left) : depth_of(c, right);
     if (c->count == c->room || depth >= FHIR_PATH_DEPTH_MAX)
@@ -305,17 +107,17 @@ static int system_kind(struct str name, enum fhir_moment_kind *ret_moment)
 static const struct path_type *parse_type(struct compiler *c)
 {
     struct path_type type = {.system = -1, .is_loose = c->flags & FHIR_PATH_LOOSE_TYPES};
-    struct str name = c->token.text, space = STR_NONE;
-    size_t at = c->token.at;
-    if (c->token.type != T_NAME) {
+    struct str name = c->lex.token.text, space = STR_NONE;
+    size_t at = c->lex.token.at;
+    if (c->lex.token.type != T_NAME) {
         fail(c, "the name of a type is missing here");
         return NULL;
     }
-    next(c);
+    path_lex_next(&c->lex);
     if (take(c, ".")) {
         space = name;
-        name = c->token.text;
-        next(c);
+        name = c->lex.token.text;
+        path_lex_next(&c->lex);
     }
     if (!str_eq(space, STR("FHIR")))
         type.system = system_kind(name, &type.moment);
@@ -338,7 +140,7 @@ static uint32_t parse_expression(struct compiler *, unsigned least);
 
 static bool is_word(const struct compiler *c, const char *word)
 {
-    return c->token.type == T_NAME && !c->token.is_quoted && str_eq(c->token.text, str_of(word));
+    return c->lex.token.type == T_NAME && !c->lex.token.is_quoted && str_eq(c->lex.token.text, str_of(word));
 }
 
 static bool is_time_unit(const struct compiler *c)
@@ -356,26 +158,26 @@ static bool is_time_unit(const struct compiler *c)
 static uint32_t parse_quantity(struct compiler *c, struct fhir_decimal value)
 {
     struct fhir_decimal *kept = arena_alloc(c->arena, sizeof *kept);
-    struct fhir_item item = {.kind = FHIR_ITEM_QUANTITY, .quantity = {kept, c->token.text}};
+    struct fhir_item item = {.kind = FHIR_ITEM_QUANTITY, .quantity = {kept, c->lex.token.text}};
     if (!kept)
         return fail(c, "no memory");
     *kept = value;
-    next(c);
+    path_lex_next(&c->lex);
     return add_constant(c, item);
 }
 
 static uint32_t parse_number(struct compiler *c)
 {
     struct fhir_item item = {.kind = FHIR_ITEM_DECIMAL};
-    struct str text = c->token.text;
+    struct str text = c->lex.token.text;
     bool is_decimal = str_find_char(text, '.') >= 0;
     while (text.n > 1 && text.p[0] == '0' && is_digit(text.p[1])) /* FHIRPath takes 01 */
         text = str_skip(text, 1);
     if (!fhir_decimal_parse(text, &item.decimal))
         return fail(c, "this is not a number");
     struct fhir_decimal value = item.decimal;
-    next(c);
-    if (c->token.type == T_STRING || is_time_unit(c))
+    path_lex_next(&c->lex);
+    if (c->lex.token.type == T_STRING || is_time_unit(c))
         return parse_quantity(c, value);
     if (is_decimal)
         return add_constant(c, item);
@@ -388,11 +190,11 @@ static uint32_t parse_number(struct compiler *c)
 static uint32_t parse_moment(struct compiler *c)
 {
     struct fhir_item item = {.kind = FHIR_ITEM_MOMENT};
-    struct str text = c->token.text;
+    struct str text = c->lex.token.text;
     bool is_time = text.n && text.p[0] == 'T';
     if (!(is_time ? fhir_time_parse(str_skip(text, 1), &item.moment) : fhir_moment_parse(text, &item.moment)))
         return fail(c, "this is not a date or time");
-    next(c);
+    path_lex_next(&c->lex);
     return add_constant(c, item);
 }
 
@@ -403,8 +205,8 @@ static uint32_t parse_dollar(struct compiler *c)
         enum path_op op;
     } rows[] = {{"this", PATH_THIS}, {"index", PATH_INDEX}, {"total", PATH_TOTAL}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        if (str_eq(c->token.text, str_of(rows[i].name))) {
-            next(c);
+        if (str_eq(c->lex.token.text, str_of(rows[i].name))) {
+            path_lex_next(&c->lex);
             return add(c, rows[i].op, PATH_NO_NODE, PATH_NO_NODE);
         }
     }
@@ -433,8 +235,8 @@ static bool fixed_variable(struct compiler *c, struct str name, struct str *ret)
 
 static uint32_t parse_percent(struct compiler *c)
 {
-    struct str name = c->token.text, text;
-    next(c);
+    struct str name = c->lex.token.text, text;
+    path_lex_next(&c->lex);
     if (fixed_variable(c, name, &text))
         return add_string(c, text);
     uint32_t node = add(c, PATH_VARIABLE, PATH_NO_NODE, PATH_NO_NODE);
@@ -470,7 +272,7 @@ static uint32_t parse_arguments(struct compiler *c, unsigned *ret_count, uint32_
     uint32_t first = PATH_NO_NODE, last = PATH_NO_NODE;
     *ret_count = 0;
     *ret_deepest = PATH_NO_NODE;
-    while (!c->has_failed && !is_symbol(c, ")")) {
+    while (!c->lex.has_failed && !is_symbol(c, ")")) {
         if (*ret_count && !take(c, ","))
             return fail(c, "a comma or ')' is missing here");
         uint32_t node = parse_expression(c, 0);
@@ -502,7 +304,7 @@ static bool compile_pattern(struct compiler *c, uint32_t call)
 static uint32_t finish_call(struct compiler *c, uint32_t call, const struct path_function_row *f, size_t at,
                             unsigned count)
 {
-    if (call == PATH_NO_NODE || c->has_failed)
+    if (call == PATH_NO_NODE || c->lex.has_failed)
         return PATH_NO_NODE;
     if (count < f->least || count > f->most)
         return fail_at(c, at, "this function takes another number of arguments");
@@ -540,12 +342,12 @@ static uint32_t parse_call(struct compiler *c, uint32_t left, struct str name, s
 /* A name, or a call when a bracket follows. */
 static uint32_t parse_name(struct compiler *c, uint32_t left)
 {
-    struct str name = c->token.text;
-    size_t at = c->token.at;
-    if (c->token.type != T_NAME)
+    struct str name = c->lex.token.text;
+    size_t at = c->lex.token.at;
+    if (c->lex.token.type != T_NAME)
         return fail(c, "the name of an element or a function is missing here");
-    bool is_quoted = c->token.is_quoted;
-    next(c);
+    bool is_quoted = c->lex.token.is_quoted;
+    path_lex_next(&c->lex);
     if (!is_quoted && take(c, "("))
         return parse_call(c, left, name, at);
     uint32_t node = add(c, PATH_MEMBER, left, PATH_NO_NODE);
@@ -556,14 +358,14 @@ static uint32_t parse_name(struct compiler *c, uint32_t left)
 
 static uint32_t parse_brackets(struct compiler *c)
 {
-    next(c);
+    path_lex_next(&c->lex);
     uint32_t node = parse_expression(c, 0);
     return take(c, ")") ? node : fail(c, "')' is missing here");
 }
 
 static uint32_t parse_term(struct compiler *c)
 {
-    struct token token = c->token;
+    struct token token = c->lex.token;
     switch (token.type) {
     case T_NUMBER:
         return parse_number(c);
@@ -574,11 +376,11 @@ static uint32_t parse_term(struct compiler *c)
     case T_PERCENT:
         return parse_percent(c);
     case T_STRING:
-        next(c);
+        path_lex_next(&c->lex);
         return add_string(c, token.text);
     case T_NAME:
         if (is_word(c, "true") || is_word(c, "false")) {
-            next(c);
+            path_lex_next(&c->lex);
             return add_constant(
                 c, (struct fhir_item){.kind = FHIR_ITEM_BOOLEAN, .boolean = token.text.p[0] == 't'});
         }
@@ -596,10 +398,11 @@ static uint32_t parse_term(struct compiler *c)
 static uint32_t parse_postfix(struct compiler *c)
 {
     uint32_t node = parse_term(c);
-    while (!c->has_failed) {
+    while (!c->lex.has_failed) {
         if (take(c, ".")) {
-            node = c->token.type == T_DOLLAR || c->token.type == T_PERCENT ? fail(c, "a name is missing here")
-                                                                           : parse_name(c, node);
+            node = c->lex.token.type == T_DOLLAR || c->lex.token.type == T_PERCENT
+                       ? fail(c, "a name is missing here")
+                       : parse_name(c, node);
         } else if (take(c, "[")) {
             uint32_t index = parse_expression(c, 0);
             node = take(c, "]") ? add(c, PATH_AT, node, index) : fail(c, "']' is missing here");
@@ -631,10 +434,10 @@ static const struct operator_row {
 
 static const struct operator_row *operator_here(const struct compiler *c)
 {
-    if ((c->token.type != T_NAME && c->token.type != T_SYMBOL) || c->token.is_quoted)
+    if ((c->lex.token.type != T_NAME && c->lex.token.type != T_SYMBOL) || c->lex.token.is_quoted)
         return NULL;
     for (size_t i = 0; i < sizeof operators / sizeof *operators; i++) {
-        if (str_eq(c->token.text, str_of(operators[i].text)))
+        if (str_eq(c->lex.token.text, str_of(operators[i].text)))
             return &operators[i];
     }
     return NULL;
@@ -645,14 +448,14 @@ static uint32_t parse_unary(struct compiler *c)
     bool is_minus = is_symbol(c, "-");
     if (!is_minus && !is_symbol(c, "+"))
         return parse_postfix(c);
-    next(c);
+    path_lex_next(&c->lex);
     uint32_t operand = parse_expression(c, UNARY_LEVEL);
     return is_minus ? add(c, PATH_NEGATE, operand, PATH_NO_NODE) : operand;
 }
 
 static uint32_t parse_right(struct compiler *c, const struct operator_row *row, uint32_t left)
 {
-    next(c);
+    path_lex_next(&c->lex);
     if (row->op != PATH_IS && row->op != PATH_AS)
         return add(c, row->op, left, parse_expression(c, row->level + 1U));
     const struct path_type *type = parse_type(c);
@@ -670,10 +473,10 @@ static uint32_t parse_expression(struct compiler *c, unsigned least)
     c->open++;
     uint32_t left = parse_unary(c);
     const struct operator_row *row;
-    while (!c->has_failed && (row = operator_here(c)) && row->level >= least)
+    while (!c->lex.has_failed && (row = operator_here(c)) && row->level >= least)
         left = parse_right(c, row, left);
     c->open--;
-    return c->has_failed ? PATH_NO_NODE : left;
+    return c->lex.has_failed ? PATH_NO_NODE : left;
 }
 
 static bool is_utf8(struct str s)
@@ -687,25 +490,13 @@ static bool is_utf8(struct str s)
     return true;
 }
 
-/* A node takes a token of its own, and a token begins with a word or is a sign. */
-static uint32_t count_tokens(struct str source)
-{
-    uint32_t n = 0;
-    bool in_word = false;
-    for (size_t i = 0; i < source.n && n < FHIR_PATH_NODES_MAX; i++) {
-        bool is_part = is_name_char(source.p[i], false);
-        n += !is_space(source.p[i]) && !(is_part && in_word);
-        in_word = is_part;
-    }
-    return n;
-}
-
 const struct fhir_path *fhir_path_compile(struct str expression, unsigned flags, struct arena *arena,
                                           struct fhir_path_error *ret)
 {
-    struct compiler c = {.source = arena_copy(arena, expression), .flags = flags, .arena = arena};
+    struct compiler c = {
+        .lex = {.source = arena_copy(arena, expression), .arena = arena}, .flags = flags, .arena = arena};
     struct fhir_path *path = arena_alloc(arena, sizeof *path);
-    c.room = count_tokens(expression);
+    c.room = path_lex_count(expression, FHIR_PATH_NODES_MAX); /* a node takes a token of its own */
     c.nodes = arena_alloc(arena, c.room * sizeof *c.nodes);
     if (expression.n > FHIR_PATH_BYTES_MAX)
         fail_at(&c, FHIR_PATH_BYTES_MAX, "the expression is too long");
@@ -713,14 +504,14 @@ const struct fhir_path *fhir_path_compile(struct str expression, unsigned flags,
         fail_at(&c, 0, "the expression is not UTF-8");
     else if (!path || !c.nodes)
         fail_at(&c, 0, "no memory");
-    next(&c);
+    path_lex_next(&c.lex);
     uint32_t root = parse_expression(&c, 0);
-    if (!c.has_failed && c.token.type != T_END)
+    if (!c.lex.has_failed && c.lex.token.type != T_END)
         fail(&c, "this cannot stand here");
-    if (!c.has_failed && arena_overflowed(arena))
+    if (!c.lex.has_failed && arena_overflowed(arena))
         fail_at(&c, 0, "no memory");
-    if (c.has_failed) {
-        *ret = c.error;
+    if (c.lex.has_failed) {
+        *ret = c.lex.error;
         return NULL;
     }
     *path = (struct fhir_path){c.nodes, c.count, root};

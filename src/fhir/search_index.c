@@ -1,7 +1,7 @@
 /* Walks a resource along the tree of its type and makes rows. */
 #include "fhir/search_plan.h"
 
-enum { PAIRS_MAX = 256, STEPS_MAX = 200'000 };
+enum { PAIRS_MAX = 256 };
 
 void index_add_row(struct index_run *run, const struct fhir_search_parameter *parameter,
                    const struct fhir_index_value *values, uint32_t count)
@@ -59,7 +59,6 @@ static bool evaluate(struct index_run *run, const struct fhir_path *path, const 
 {
     struct fhir_path_env env = *run->env;
     env.resource = env.root_resource = run->resource;
-    env.steps_max = STEPS_MAX;
     enum fhir_path_result result = fhir_path_eval(path, context, &env, run->arena, ret, NULL);
     run->is_full |= result == FHIR_PATH_TOO_COSTLY;
     return result == FHIR_PATH_FINE;

@@ -78,7 +78,8 @@ enum fhir_index_result {
 };
 
 /* Rows in the order of the document. They borrow from the tape and lie in the arena. Of the environment
- * resource and root_resource are set here. An expression that does not fit the data gives no row. */
+ * resource and root_resource are set here; steps_max is for each expression that is evaluated. An expression
+ * that does not fit the data gives no row. */
 enum fhir_index_result fhir_index_resource(const struct fhir_indexer *, const struct fhir_value *resource,
                                            const struct fhir_path_env *, struct arena *,
                                            struct fhir_index_rows *ret);
