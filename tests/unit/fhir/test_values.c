@@ -269,7 +269,8 @@ static void expect_same(const char *value_a, const char *unit_a, const char *val
         fail_msg("no unit: %s or %s", unit_a, unit_b);
     if (!fhir_unit_is_same_kind(&a, &b))
         fail_msg("of two kinds: %s and %s", unit_a, unit_b);
-    assert_true(fhir_unit_convert(&a, decimal(value_a), &x) && fhir_unit_convert(&b, decimal(value_b), &y));
+    assert_true(fhir_unit_convert(&a, decimal(value_a), &x));
+    assert_true(fhir_unit_convert(&b, decimal(value_b), &y));
     if (fhir_decimal_compare(x, y) != 0)
         fail_msg("%s %s is %s, %s %s is %s", value_a, unit_a, written(x), value_b, unit_b, written(y));
 }
