@@ -1,4 +1,4 @@
-/* waf/prefilter.h - which patterns can occur in a text at all: Vectorscan, all patterns of a lane in one
+/* waf/prefilter.h - which patterns can occur in a text at all: Hyperscan, all patterns of a lane in one
  * pass. Inside src/waf only.
  *
  * A pattern is an operator with a constant argument. Patterns are numbered by their place in the list that

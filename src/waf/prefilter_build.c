@@ -1,6 +1,6 @@
 /* Compiling: patterns into expressions, a lane's expressions into a database, all of it into bytes.
  *
- * A database that Vectorscan has put at an aligned address is used where it lies: it holds no pointers, only
+ * A database that Hyperscan has put at an aligned address is used where it lies: it holds no pointers, only
  * offsets from its own start. So it is written as it lies, and mapped read-only by every process. */
 #include "waf/prefilter_compile.h"
 

@@ -8,7 +8,7 @@
 /* Changes whenever what is compiled, or how it is laid out, changes: older bytes are then made anew. */
 enum { PREFILTER_VERSION = 1, PREFILTER_ALIGN = 64 };
 
-/* ---- expressions: what Vectorscan is given */
+/* ---- expressions: what Hyperscan is given */
 
 /* How far an expression has gone from what it was, because the library refused it. */
 enum expression_stage {

@@ -1,4 +1,4 @@
-/* Patterns as Vectorscan's expressions. Every operator becomes trees, and every tree an expression that sets
+/* Patterns as Hyperscan's expressions. Every operator becomes trees, and every tree an expression that sets
  * the pattern's bit:
  *
  *   contains w        w                     beginsWith w   ^w
@@ -9,7 +9,7 @@
  * ^ and $ hold at line ends, so they hold at the ends of every value, also where w has a '\n' in it. What may
  * match the empty text would set its bit for every text: not selectable.
  *
- * A scan is fast when each expression has a literal: Vectorscan then looks for literals, and only behind one
+ * A scan is fast when each expression has a literal: Hyperscan then looks for literals, and only behind one
  * of them runs an automaton. A large regular expression mostly has none as a whole, and its automaton runs
  * over every byte. So it is cut into many that have (prefilter_split.c, prefilter_skips.c); together they
  * take what it took. What is still refused is widened step by step (enum expression_stage). */
@@ -17,7 +17,7 @@
 
 #include <hs/hs.h>
 
-enum { TEXT_BYTES_MAX = 15000 /* Vectorscan takes 16000 */ };
+enum { TEXT_BYTES_MAX = 15000 /* Hyperscan takes 16000 */ };
 
 static bool add(struct expressions *e, struct expression one)
 {

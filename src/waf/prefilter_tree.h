@@ -66,7 +66,7 @@ void tree_ignore_case(struct tree *);
 bool tree_may_be_empty(const struct tree *);  /* matches without a byte, borders taken as given */
 bool tree_is_known_byte(const struct tree *); /* one byte, but for its case */
 size_t tree_size(const struct tree *);        /* bytes it looks at, repetitions written out; saturates */
-/* In Vectorscan's syntax, for HS_FLAG_DOTALL | HS_FLAG_MULTILINE. */
+/* In Hyperscan's syntax, for HS_FLAG_DOTALL | HS_FLAG_MULTILINE. */
 void tree_print(const struct tree *, struct buf *);
 
 /* ---- made simpler, or to match more (prefilter_widen.c) */
