@@ -91,6 +91,8 @@ struct index_run {
 
 void index_add_row(struct index_run *, const struct fhir_search_parameter *, const struct fhir_index_value *,
                    uint32_t count);
+/* The same in UCUM's base units, when its unit is one of UCUM's that is known. */
+void index_set_base(struct fhir_index_number *, struct arena *);
 /* What an element or item is for a parameter of that type. target: only references to it. */
 void index_add_values(struct index_run *, enum fhir_search_type, const struct fhir_type *target,
                       const struct fhir_item *, struct index_values *);

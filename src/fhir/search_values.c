@@ -273,7 +273,7 @@ static void add_timing(struct index_run *run, const struct fhir_value *v, struct
 
 /* ---- numbers */
 
-static void set_base(struct fhir_index_number *n, struct arena *arena)
+void index_set_base(struct fhir_index_number *n, struct arena *arena)
 {
     struct fhir_unit unit;
     char name[FHIR_UNIT_NAME_MAX];
@@ -317,7 +317,7 @@ static struct fhir_index_number *quantity_number(struct index_run *run, const st
     n->unit = text_of(run, v, "unit");
     n->has_low = !comparator.n || comparator.p[0] != '<';
     n->has_high = !comparator.n || comparator.p[0] != '>';
-    set_base(n, run->arena);
+    index_set_base(n, run->arena);
     return n;
 }
 
