@@ -13,9 +13,9 @@ build: ## install what is missing and build the release into build/release
 	@tools/setup build
 	@$(PYTHON) tools/build.py release
 
-run: ## install what is missing, build, and serve two clusters on https://localhost:8443 until interrupted
+run: ## install what is missing, build, and serve two clusters until interrupted; as root in a world of namespaces, with a flood
 	@tools/setup build run
-	@exec $(PYTHON) tools/run.py
+	@if [ "$$(id -u)" = 0 ]; then exec $(PYTHON) tools/demo.py; else exec $(PYTHON) tools/run.py; fi
 
 test: ## install what is missing, build everything and run every test
 	@tools/setup build run test
@@ -27,10 +27,12 @@ check: ## the fast tests, in seconds: unit, layers, format
 
 bench: ## measure beside nginx, HAProxy and libmodsecurity; writes docs/benchmarks.md
 	@tools/setup build bench
-	@$(PYTHON) tools/build.py release tests/bench/bench-origin tests/bench/bench-relay tests/bench/bench-load tests/bench/bench-filter
+	@$(PYTHON) tools/build.py release tests/bench/bench-origin tests/bench/bench-relay tests/bench/bench-load tests/bench/bench-filter src/cli/polder
+	@$(PYTHON) tools/build.py release tests/bench/bench-users tests/bench/bench-attack tests/bench/bench-application tests/bench/bench-syn-flood
 	@$(PYTHON) tests/bench/bench_gate.py $(BENCH_ARGS)
 	@build/release/tests/bench/bench-filter || test $$? = 77 # 77: not root
 	@$(PYTHON) tests/bench/bench_waf.py $(BENCH_WAF_ARGS)
+	@$(PYTHON) tests/bench/bench_perimeter.py $(BENCH_PERIMETER_ARGS)
 
 fuzz: ## run each fuzz target for FUZZ_SECONDS (30), or only FUZZ_TARGETS
 	@tools/setup build test
@@ -59,6 +61,7 @@ install: ## install into DESTDIR and PREFIX (/usr/local)
 	@tools/setup build
 	@$(PYTHON) tools/build.py release --prefix "$(PREFIX)"
 	@meson install -C build/release --no-rebuild
+	@tools/installed "$(DESTDIR)" "$(PREFIX)"
 
 clean: ## remove what was built
 	rm -rf build

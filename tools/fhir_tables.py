@@ -204,12 +204,18 @@ def make_search(parameters):
     return text
 
 
+# R4 leaves Task out of a patient's compartment, though it has Task.for and the parameter for it. A request for a repeat
+# or a notification would lie in nobody's file, and who may see files could not see it.
+ADDED = {("Patient", "Task"): ["patient"]}
+
+
 def make_compartments(resources):
     text = ""
     for c in sorted((r for r in resources if r["resourceType"] == "CompartmentDefinition"), key=lambda c: c["code"]):
         for r in c["resource"]:
-            if r.get("param"):
-                text += line("K", c["code"], r["code"], " ".join(r["param"]))
+            parameters = r.get("param") or ADDED.get((c["code"], r["code"]))
+            if parameters:
+                text += line("K", c["code"], r["code"], " ".join(parameters))
     return text
 
 

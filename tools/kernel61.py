@@ -51,7 +51,7 @@ TEXTS = {
     "etc/resolv.conf": "nameserver 127.0.0.1\n",
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
     "www/index.html": "the application behind the gate\n",
-    "etc/polder.yaml": """gate: { workers: 2, run_directory: /run/polder, state_directory: /tmp, access_log: /tmp/access.jsonl }
+    "etc/polder.yaml": """gate: { workers: 2, run_directory: /run/polder, state_directory: /tmp/state, access_log: /tmp/access.jsonl }
 certificates: [{ name: here, chain: /etc/tls/here.pem, key: /etc/tls/here.key }]
 upstreams: [{ name: app, endpoints: ["localhost:8101"] }]
 listeners: [{ name: https, address: "127.0.0.1:8443", tls: { certificates: [here] } }]
@@ -85,6 +85,7 @@ echo "== filter"
 timeout 300 test_net_filter 2>&1
 echo "== gate"
 httpd -p 127.0.0.1:8101 -h /www
+polder isolation init --state /tmp/state
 polder-gate --config /etc/polder.yaml >/tmp/gate.log 2>&1 &
 gate=$!
 for i in $(seq 100); do grep -q ready /tmp/gate.log && break; sleep 0.2; done

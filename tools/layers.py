@@ -18,9 +18,9 @@ ROWS = [
     ["base"],
     ["sys", "json", "ipc"],
     ["config", "http", "tls"],
-    ["waf", "admission", "isolation", "verdict", "advisory", "notice", "fhir"],
+    ["waf", "admission", "isolation", "verdict", "advisory", "notice", "fhir", "access"],
     ["filter", "store"],
-    ["proxy"],
+    ["proxy", "rest"],
     ["gate", "records", "cli"],
 ]
 ROW_OF = {folder: row for row, folders in enumerate(ROWS) for folder in folders}
@@ -28,7 +28,8 @@ ROW_OF = {folder: row for row, folders in enumerate(ROWS) for folder in folders}
 # Exceptions: a neighbour of the own row that may be used, and a folder above that may not.
 MAY = {("ipc", "sys"), ("tls", "config"), ("waf", "fhir")}
 PURE_HEARTS = ROWS[3]
-MAY_NOT = {(folder, "sys") for folder in ["http", *PURE_HEARTS]} | {("proxy", "store"), ("proxy", "filter")}
+MAY_NOT = {(folder, "sys") for folder in ["http", *PURE_HEARTS]} | {
+    ("proxy", "store"), ("proxy", "filter"), ("rest", "filter"), ("rest", "tls"), ("rest", "waf")}
 
 # Folders without system calls and clocks: these headers would bring them in.
 PURE = ["base", "json", "http", *PURE_HEARTS]

@@ -13,6 +13,9 @@ import urllib.request
 
 import build
 import certificates
+import first_record
+import records
+from records import Trouble
 
 DEV = build.ROOT / "run" / "dev"
 HTTPS, HTTP, MANAGEMENT = 8443, 8080, 9464
@@ -60,8 +63,11 @@ listeners:
     address: 127.0.0.1:{http}
     redirect_to_https: {https}
 
+partners:
+{partners}
 clusters:
-{clusters}"""
+{clusters}
+{records}"""
 CERTIFICATE = """  - name: {name}
     chain: {dev}/tls/{name}.pem
     key: {dev}/tls/{name}.key
@@ -74,12 +80,9 @@ CLUSTER = """  - name: {name}
     hosts: [{hosts}]
     waf: {{ mode: block, profile: fhir }}
     routes:
+      - {records}
       - {{ path: /, upstream: {name} }}
 """
-
-
-class Trouble(Exception):
-    """Something the person who typed `make run` can do something about."""
 
 
 def run_directory():
@@ -90,6 +93,7 @@ def run_directory():
 
 def check_ports():
     wanted = [(HTTPS, "the gate, https"), (HTTP, "the gate, http"), (MANAGEMENT, "the gate's metrics")]
+    wanted += [(records.PORT, "the records")]
     wanted += [(port, f"the application of {name}") for name, (port, _, _) in CLUSTERS.items()]
     taken = []
     for port, what in wanted:
@@ -103,15 +107,16 @@ def check_ports():
         raise Trouble("\n".join(taken) + "\nIs another `make run` going on? `ss -ltnp` shows who listens.")
 
 
-def write_config(path):
+def write_config(path, service):
     names = [f"{name}-{kind}" for name in CLUSTERS for kind in ("ecdsa", "rsa")]
     path.write_text(CONFIG.format(
         run_directory=run_directory(), dev=DEV, root=build.ROOT, management=MANAGEMENT, https=HTTPS, http=HTTP,
         certificates="".join(CERTIFICATE.format(name=name, dev=DEV) for name in names),
         certificate_names=", ".join(names),
-        upstreams="".join(UPSTREAM.format(name=name, port=port) for name, (port, _, _) in CLUSTERS.items()),
-        clusters="".join(CLUSTER.format(name=name, hosts=", ".join(f'"{host}"' for host in hosts))
-                         for name, (_, hosts, _) in CLUSTERS.items())))
+        upstreams="".join(UPSTREAM.format(name=name, port=port) for name, (port, _, _) in CLUSTERS.items()) + service.upstream(),
+        clusters="".join(CLUSTER.format(name=name, hosts=", ".join(f'"{host}"' for host in hosts), records=service.route(name))
+                         for name, (_, hosts, _) in CLUSTERS.items()), partners=service.partner(),
+        records=service.section()))
 
 
 class Children:
@@ -181,7 +186,7 @@ def wait_for_gate(children, ca):
     raise Trouble(f"The gate does not serve https://localhost:{HTTPS}/health after {READY_WITHIN_S} s: {last}")
 
 
-def print_addresses():
+def print_addresses(service):
     ca = (DEV / "tls/ca.pem").relative_to(build.ROOT)
     client = (DEV / "tls/client").relative_to(build.ROOT)
     polder = "build/release/src/cli/polder --config run/dev/polder.yaml"
@@ -200,6 +205,8 @@ Try, in another terminal in this folder:
     {polder} status
     {polder} top
     edit run/dev/polder.yaml, then: {polder} reload
+
+{service.how_to_look(polder, f"--cacert {ca}")}
 A browser warns about the certificate until it trusts {ca}, which vouches for localhost only.
 The access log is run/dev/access.jsonl. Ctrl-C ends all of it.
 """, flush=True)
@@ -221,10 +228,14 @@ def serve(children):
     for name, (port, _, _) in CLUSTERS.items():
         children.start(f"The application of {name}", [build.ROOT / "tools/application", name, port, DEV / name])
         wait_for_application(children, name, port)
-    write_config(DEV / "polder.yaml")
+    service = records.Records(DEV, lambda path: build.folder("release") / path, HTTPS, CLUSTERS)
+    service.prepare()
+    write_config(DEV / "polder.yaml", service)
+    service.start(children)
+    first_record.write(build.folder("release") / "src/gate/polder-gate", DEV / "state")
     children.start("The gate", [build.folder("release") / "src/gate/polder-gate", "--config", DEV / "polder.yaml"])
     wait_for_gate(children, ca)
-    print_addresses()
+    print_addresses(service)
     while True:
         children.check()
         time.sleep(0.5)

@@ -59,7 +59,7 @@ def code(text):
 # ---- docs/metrics.md
 
 LABELS = [  # the first that a name begins with counts
-    ("build_info", "version"), ("refusals_total", "reason"), ("role_", "role, slot"),
+    ("build_info", "version"), ("refusals_total", "reason"), ("isolation_requests_total", "level, answer"), ("role_", "role, slot"),
     ("certificate_", "certificate"), ("cluster_requests_total", "cluster, code"), ("cluster_", "cluster"),
     ("upstream_endpoint_", "upstream, endpoint"), ("waf_rule_hits_total", "cluster, rule, outcome"),
     ("patch_", "cluster, patch"),

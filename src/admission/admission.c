@@ -2,11 +2,12 @@
  *
  * Invariants:
  *  1. A ticket in state TICKET_RUNS holds exactly one slot in this worker's cell, from GO to leave.
- *  2. When next has returned NULL, no slot is free that a request waiting in this worker may take, or the
+ *  2. When next has returned NULL, no slot is free that a request waiting in this worker may take now, or the
  * worker it belongs to was granted it and stands in the wakes.
  *  3. A request is refused before it costs the upstream anything, never after it went there. */
 #include "admission/budget.h"
 #include "admission/fair.h"
+#include "admission/pace.h"
 #include "admission/reserve.h"
 #include "admission/worker.h"
 
@@ -21,6 +22,7 @@ enum {
     POOL_LEAST = 2,
     TRIM_MOST = 64, /* tickets of one flow, in one tick */
     RETRY_AFTER_MOST_S = 60,
+    STAY_LEAST_US = 500'000,
 };
 
 struct admission *admission_new(void *memory, size_t size, unsigned worker)
@@ -74,8 +76,10 @@ bool admission_flow_set(struct admission *a, unsigned flow, unsigned pool, unsig
             queue_init(&f->lanes[lane], flow);
         a->flows[flow] = f;
     }
+    f->stay_us = f->pool == pool ? f->stay_us : 0;
     f->pool = pool;
     f->weight = weight;
+    atomic_fetch_or(&a->area.header->used[pool / 64], UINT64_C(1) << pool % 64);
     return true;
 }
 
@@ -112,6 +116,7 @@ static void start(struct admission *a, struct pool *p, struct flow *f, struct ad
     fair_charge(p->shared, &a->area.flows[t->flow], tag, t->cost_us, f->weight);
     t->state = TICKET_RUNS;
     t->started_us = now_us;
+    pace_note_start(p, t->band, now_us);
 }
 
 /* Seconds after which the load may have gone, and not the same for all. */
@@ -133,6 +138,36 @@ static void publish(struct admission *a, struct pool *p)
 {
     for (unsigned lane = 0; lane < AREA_LANES; lane++)
         fair_publish(p->shared, a->worker, lane, queue_first(p, lane, a->area.flows), p->waiting);
+}
+
+/* ---- patience */
+
+static uint64_t deadline_us(const struct flow *f, const struct admission_ticket *t)
+{
+    uint64_t stays_us = t->since_us + f->stay_us - f->stay_us / 10;
+    return f->stay_us && t->band >= BAND_STRANGERS && stays_us < t->deadline_us ? stays_us : t->deadline_us;
+}
+
+/* Those whose users have given up, or will have before the answer. In a queue these stand in front: what is
+ * sent for them is work for nobody. */
+static bool is_too_late(const struct flow *f, const struct admission_ticket *t, uint64_t now_us)
+{
+    return now_us + t->cost_us > deadline_us(f, t);
+}
+
+/* Most who left stayed longer than that. Who leaves early and often can only bring it down for strangers of
+ * the same flow, and as many of them are served as before, others. */
+void admission_note_left(struct admission *a, const struct admission_ticket *t, uint64_t now_us)
+{
+    enum { DOWN = 4, UP = 64 };
+    struct flow *f = flow_at(a, t->flow);
+    if (t->band < BAND_STRANGERS || now_us < t->since_us)
+        return;
+    int64_t stayed = (int64_t)(now_us - t->since_us), most = (int64_t)(t->deadline_us - t->since_us);
+    int64_t old = f->stay_us ? f->stay_us : most;
+    stayed = stayed < most ? stayed : most;
+    int64_t now = old + (stayed - old) / (stayed < old ? DOWN : UP);
+    f->stay_us = (uint32_t)(now > STAY_LEAST_US ? now : STAY_LEAST_US);
 }
 
 /* ---- enter */
@@ -172,6 +207,8 @@ static bool enter_at_once(struct admission *a, struct pool *p, struct flow *f, s
     struct area_pool *s = p->shared;
     uint32_t used;
     if (atomic_load(&s->wanting[LANE_LIGHT]) | atomic_load(&s->wanting[LANE_HEAVY]))
+        return false;
+    if (pace_holds(p, t->band, now_us))
         return false;
     if (!slots_take(s, a->area.shape.workers, a->worker, lane_slot(t->lane), lane_limit(p, t->lane), &used))
         return false;
@@ -224,22 +261,17 @@ enum admission_answer admission_enter(struct admission *a, struct admission_tick
     note_full(a, p);
     struct queue *q = &f->lanes[t->lane];
     uint64_t wait = queue_wait_us(p, q, t->band, now_us);
-    if (wait + t->cost_us > r->patience_us || (p->waiting >= ADMISSION_WAITING_MAX && !make_room(p, f, t))) {
+    if (is_too_late(f, t, now_us + wait) || (p->waiting >= ADMISSION_WAITING_MAX && !make_room(p, f, t))) {
         *ret_retry_after_s = retry_after_s(p, wait);
         return ADMISSION_REFUSE;
     }
+    t->is_first = wait == 0;
     queue_push(p, f, t, fair_start(p->shared, &a->area.flows[t->flow]), now_us);
     publish(a, p);
     return ADMISSION_WAIT;
 }
 
 /* ---- next */
-
-/* Those whose users have given up, or will have before the answer. */
-static bool is_too_late(const struct admission_ticket *t, uint64_t now_us)
-{
-    return now_us + t->cost_us > t->deadline_us;
-}
 
 /* Takes out of the way what comes too late, and what turned out to be heavy, until the lane's first can go.
  */
@@ -250,7 +282,7 @@ static void lane_clear(struct admission *a, struct pool *p, unsigned lane, uint6
         struct admission_ticket *t = queue_head(q, fair_is_oldest_turn(&a->area.flows[q->flow]));
         struct flow *f = a->flows[t->flow];
         uint64_t tag = q->key;
-        if (is_too_late(t, now_us)) {
+        if (is_too_late(f, t, now_us)) {
             refuse_waiting(p, f, t);
             continue;
         }
@@ -296,14 +328,14 @@ static bool claim_granted(struct admission *a, struct pool *p, unsigned *ret_lan
 
 /* Gives free slots to whoever is first, until this worker is (true), or none is left that anybody may take.
  */
-static bool claim_free(struct admission *a, struct pool *p, unsigned *ret_lane)
+static bool claim_free(struct admission *a, struct pool *p, uint64_t now_us, unsigned *ret_lane)
 {
     struct area_pool *s = p->shared;
     unsigned lanes, workers = a->area.shape.workers;
     uint32_t used;
     while ((lanes = lanes_open(a, p))) {
         unsigned who = fair_first(s, a->area.flows, a->area.shape.flows, workers, lanes, ret_lane);
-        if (who == FAIR_NOBODY)
+        if (who == FAIR_NOBODY || pace_holds(p, fair_band(s, who, *ret_lane), now_us))
             return false;
         uint64_t what = who == a->worker ? lane_slot(*ret_lane) : SLOT_ONE;
         if (!slots_take(s, workers, a->worker, what, lane_limit(p, *ret_lane), &used))
@@ -326,6 +358,8 @@ static struct admission_ticket *run_head(struct admission *a, struct pool *p, un
     uint64_t tag = q->key;
     q->last_turn = (uint16_t)atomic_fetch_add_explicit(&shared->turn, 1, memory_order_relaxed);
     queue_remove(p, f, t, true, now_us);
+    if (t->is_first && lane == LANE_LIGHT)
+        pace_note_first(p, now_us - t->since_us, now_us);
     start(a, p, f, t, tag, now_us);
     if (lane == LANE_LIGHT) {
         uint64_t sum = slots_sum(p->shared, a->area.shape.workers);
@@ -351,13 +385,19 @@ struct admission_ticket *admission_next(struct admission *a, unsigned pool, uint
         return t;
     }
     publish(a, p);
-    if (claim_granted(a, p, &lane) || claim_free(a, p, &lane)) {
+    if (claim_granted(a, p, &lane) || claim_free(a, p, now_us, &lane)) {
         t = run_head(a, p, lane, now_us);
         *ret = ADMISSION_GO;
         publish(a, p);
     } else if (p->waiting)
         note_full(a, p);
     return t;
+}
+
+uint64_t admission_next_at_us(const struct admission *a, unsigned pool, uint64_t now_us)
+{
+    must(pool < a->area.shape.pools);
+    return a->pools[pool].waiting ? pace_next_us(&a->pools[pool], now_us) : 0;
 }
 
 /* ---- leave */
@@ -383,6 +423,7 @@ void admission_leave(struct admission *a, struct admission_ticket *t, enum admis
     if (outcome == ADMISSION_FAILED)
         return;
     note_cost(&p->shared->kinds[t->kind], took, now_us);
+    pace_note_took(p, took);
     limit_note_answer(p, t->kind, latency_us, outcome == ADMISSION_TIMED_OUT, now_us);
 }
 
@@ -411,7 +452,7 @@ static void trim(struct pool *p, struct flow *f, uint64_t now_us)
             struct admission_ticket *t = queue_newest_least(q);
             uint64_t ahead = queue_wait_us(p, q, t->band, now_us);
             uint64_t own = ahead / q->waiting;
-            if (now_us + ahead - own + t->cost_us <= t->deadline_us + p->pool_gap_us)
+            if (now_us + ahead - own + t->cost_us <= deadline_us(f, t) + p->pool_gap_us)
                 break;
             refuse_waiting(p, f, t);
         }
@@ -465,6 +506,13 @@ uint64_t admission_take_wakes(struct admission *a, unsigned pool)
     uint64_t wakes = a->pools[pool].wakes;
     a->pools[pool].wakes = 0;
     return wakes;
+}
+
+uint32_t admission_cost_us(const struct admission *a, unsigned pool, unsigned kind)
+{
+    must(pool < a->area.shape.pools && kind < ADMISSION_KINDS);
+    uint32_t cost_us = area_get32(&a->pools[pool].shared->kinds[kind].cost_us);
+    return cost_us ? cost_us : FIRST_COST_US;
 }
 
 void admission_look(const struct admission *a, unsigned pool, struct admission_view *ret)

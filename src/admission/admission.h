@@ -26,7 +26,7 @@ enum {
     ADMISSION_WORKERS_MAX = 64,
     ADMISSION_POOLS_MAX = 4096,
     ADMISSION_FLOWS_MAX = 16384,
-    ADMISSION_KINDS = 32,         /* cost classes of a pool: the caller maps its routes onto them */
+    ADMISSION_KINDS = 192,        /* cost classes of a pool: the caller maps its requests onto them */
     ADMISSION_LIMIT_MAX = 16384,  /* requests at a pool at the same time */
     ADMISSION_WAITING_MAX = 8192, /* requests that wait in one worker for one pool */
 };
@@ -84,6 +84,7 @@ struct admission_ticket {
     uint32_t cost_us; /* what it was expected to take */
     uint16_t flow;
     uint8_t kind, band, lane, state;
+    bool is_first; /* nobody waited before it in its own queue when it came */
 };
 
 struct admission;
@@ -107,11 +108,17 @@ enum admission_answer admission_enter(struct admission *, struct admission_ticke
 /* A ticket of this pool whose waiting is over, and how (GO or REFUSE); NULL: none now. */
 struct admission_ticket *admission_next(struct admission *, unsigned pool, uint64_t now_us,
                                         enum admission_answer *ret, uint32_t *ret_retry_after_s);
+/* When to call next again although nothing happens until then; 0: no need. */
+uint64_t admission_next_at_us(const struct admission *, unsigned pool, uint64_t now_us);
 /* A request that was told GO is done. */
 void admission_leave(struct admission *, struct admission_ticket *, enum admission_outcome,
                      uint64_t latency_us, uint64_t now_us);
 /* The client of a waiting request left. */
 void admission_cancel(struct admission *, struct admission_ticket *);
+/* The client of a request that waits, or was refused and not yet told, leaves now. Of strangers it is learned
+ * how long they stay, flow by flow: what would be sent to the upstream just before that is refused instead.
+ */
+void admission_note_left(struct admission *, const struct admission_ticket *, uint64_t now_us);
 /* Every 5 to 50 ms for each pool that has traffic. */
 void admission_tick(struct admission *, unsigned pool, uint64_t now_us);
 /* Workers that were given capacity of this pool since the last call, a bit each; each must be made to call
@@ -119,6 +126,8 @@ void admission_tick(struct admission *, unsigned pool, uint64_t now_us);
 uint64_t admission_take_wakes(struct admission *, unsigned pool);
 
 /* ---- looking in */
+/* How long a request of that kind holds a slot, as far as known. */
+uint32_t admission_cost_us(const struct admission *, unsigned pool, unsigned kind);
 struct admission_view {
     unsigned limit, in_use, granted, heavy, waiting; /* waiting: in this worker */
 };

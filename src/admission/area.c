@@ -62,6 +62,8 @@ void admission_worker_reset(void *memory, size_t size, unsigned worker)
         return;
     for (unsigned i = 0; i < a.shape.pools; i++) {
         struct area_pool *p = &a.pools[i];
+        if (!(area_get(&a.header->used[i / 64]) >> i % 64 & 1)) /* untouched memory stays that */
+            continue;
         for (unsigned lane = 0; lane < AREA_LANES; lane++)
             atomic_fetch_and(&p->wanting[lane], ~(UINT64_C(1) << worker));
         atomic_store(&p->held[worker], 0);

@@ -15,7 +15,7 @@
 #include <stdatomic.h>
 
 #define AREA_MAGIC 0x6e6f697373696d64ULL /* "dmission" */
-enum { AREA_VERSION = 1, AREA_LANES = 2 };
+enum { AREA_VERSION = 3, AREA_LANES = 2 };
 
 typedef _Atomic uint64_t area_u64;
 typedef _Atomic uint32_t area_u32;
@@ -62,6 +62,9 @@ struct area_pool {
     area_u64 virtual_now;
     area_u32 light_peak[2]; /* reserve.c: of this window and of the last one */
     area_u64 light_window;
+    area_u64 pace_from_us,
+        pace_next_us;             /* pace.h: when the last round began, when the next stranger may go */
+    area_u32 pace_cost_us, spare; /* for how long requests hold their places, on average */
     area_u64 retry_tokens_x100;
     alignas(64) struct area_limit limit;
     alignas(64) struct area_kind kinds[ADMISSION_KINDS];
@@ -79,7 +82,8 @@ struct area_header {
     struct admission_shape shape;
     uint64_t size;
     struct hash_key key;
-    area_u64 pressure; /* level and since when, see budget.c */
+    area_u64 pressure;                       /* level and since when, see budget.c */
+    area_u64 used[ADMISSION_POOLS_MAX / 64]; /* a bit for each pool that ever had a flow */
 };
 
 /* A process's own view, by value. */

@@ -11,6 +11,7 @@ enum {
     RETRY_MOST_X100 = 10'000, /* a hundred retries */
     PRESSURE_HOLD_US = 5'000'000,
     PRESSURE_MOST = 3,
+    STREAMS_LEAST = 16, /* of a stranger: a page with its pictures */
 };
 
 void admission_retry_earn(struct admission *a, unsigned pool, unsigned percent)
@@ -66,7 +67,7 @@ unsigned admission_streams(enum admission_class class, unsigned pressure, unsign
 {
     unsigned streams = most;
     if (class == ADMISSION_UNKNOWN)
-        streams = most / 4 >> (pressure < 8 ? pressure : 8);
+        streams = (most / 4 > STREAMS_LEAST ? most / 4 : STREAMS_LEAST) >> (pressure < 8 ? pressure : 8);
     else if (class >= ADMISSION_SUSPECT)
         streams = 2;
     return streams < 1 ? 1 : streams < most ? streams : most ? most : 1;

@@ -34,6 +34,11 @@ void fair_publish(struct area_pool *p, unsigned worker, unsigned lane, const str
         atomic_fetch_or(&p->wanting[lane], bit);
 }
 
+unsigned fair_band(const struct area_pool *p, unsigned worker, unsigned lane)
+{
+    return area_get(&p->want_what[lane][worker]) >> 16 & 15;
+}
+
 static bool want_read(const struct area_pool *p, const struct area_flow *flows, unsigned flow_count,
                       unsigned worker, unsigned lane, struct want *ret)
 {

@@ -65,6 +65,9 @@ static inline bool fair_is_oldest_turn(const struct area_flow *f)
 void fair_publish(struct area_pool *, unsigned worker, unsigned lane, const struct queue *q,
                   unsigned waiting);
 
+/* Of what that worker told: the most important band. */
+unsigned fair_band(const struct area_pool *, unsigned worker, unsigned lane);
+
 /* The worker whose request in one of these lanes (bits) is first, and its lane; FAIR_NOBODY: nothing waits.
  * flow_count: of the area, for indexes come out of it. */
 unsigned fair_first(const struct area_pool *, const struct area_flow *, unsigned flow_count, unsigned workers,

@@ -165,12 +165,25 @@ static void grow_heavy(struct pool *p, const struct epoch *e, uint64_t now_us)
         limit_set(p, e, e->slots + 1.0, LIMIT_STEADY, now_us);
 }
 
+/* At a cold start, while few light ones come to tell: the heavy ones see no queue either. */
+static bool queues_nowhere(const struct epoch *e)
+{
+    double target = 1 + e->slots / 64.0;
+    return epoch_queued(e, MEAN, e->by[MEAN].wait_us) < target &&
+           epoch_queued(e, QUARTER, e->by[QUARTER].wait_us) < target;
+}
+
 /* Heavy requests fill what is left for them. How many slots there are is then found by what light ones feel:
  * they should not wait LIGHT_FEELS of their latency. */
 static bool decide_heavy(struct pool *p, const struct epoch *e, uint64_t now_us)
 {
     bool is_start = area_get32(&p->shared->limit.phase) == LIMIT_START;
     bool is_plain = e->light_count >= LIGHT_SAMPLES_LEAST && e->light_least > 5 * LIGHT_FEELS;
+    if (is_start && e->slots < START_MOST && !is_plain && e->light_count < SAMPLES_LEAST &&
+        queues_nowhere(e)) {
+        grow(p, e, now_us);
+        return true;
+    }
     if (e->light_count < SAMPLES_LEAST && e->count < SAMPLES_MOST && !is_plain)
         return false;
     if (e->light_least > LIGHT_FEELS)

@@ -13,7 +13,12 @@
 
 #include "admission/area.h"
 
-enum { BAND_COUNT = 12, LANE_LIGHT = 0, LANE_HEAVY = 1 };
+enum {
+    BAND_COUNT = 12,
+    BAND_STRANGERS = 4 /* and those for whom nobody waits: from here on */,
+    LANE_LIGHT = 0,
+    LANE_HEAVY = 1
+};
 enum ticket_state { TICKET_IDLE, TICKET_WAITS, TICKET_REFUSED, TICKET_RUNS };
 
 struct queue { /* one flow, one lane */
@@ -33,6 +38,7 @@ struct queue { /* one flow, one lane */
 
 struct flow {
     uint32_t pool, weight;
+    uint32_t stay_us; /* strangers who wait leave after so long; 0: not known */
     struct list node; /* pool.backlogged, when something waits in either lane */
     struct queue lanes[AREA_LANES];
 };

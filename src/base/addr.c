@@ -90,6 +90,14 @@ void addr_write(struct buf *b, const struct addr *a)
     buf_u64(b, a->port);
 }
 
+void addr_write_prefix(struct buf *b, const struct addr_prefix *p)
+{
+    struct addr a = {.is_v4 = p->bits >= 96 && memcmp(p->ip, v4_mapped, 12) == 0};
+    memcpy(a.ip, p->ip, 16);
+    addr_write_ip(b, &a);
+    buf_printf(b, "/%u", a.is_v4 ? p->bits - 96u : p->bits);
+}
+
 bool addr_in_prefix(const struct addr *a, const struct addr_prefix *p)
 {
     size_t whole = p->bits / 8;

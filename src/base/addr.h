@@ -24,8 +24,9 @@ enum { ADDR_TEXT_MAX = 54 }; /* [ipv6]:port */
 bool addr_parse(struct str text, struct addr *ret);
 bool addr_parse_ip(struct str text, struct addr *ret); /* without a port; port becomes 0 */
 bool addr_parse_prefix(struct str text, struct addr_prefix *ret);
-void addr_write(struct buf *, const struct addr *);    /* with the port */
-void addr_write_ip(struct buf *, const struct addr *); /* without it, no brackets */
+void addr_write(struct buf *, const struct addr *);               /* with the port */
+void addr_write_ip(struct buf *, const struct addr *);            /* without it, no brackets */
+void addr_write_prefix(struct buf *, const struct addr_prefix *); /* "192.0.2.0/24" */
 bool addr_in_prefix(const struct addr *, const struct addr_prefix *);
 bool addr_eq(const struct addr *, const struct addr *); /* port too */
 

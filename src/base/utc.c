@@ -56,3 +56,22 @@ void time_write_utc(struct buf *out, int64_t unix_us)
     write_digits(out, (unsigned)us, 6);
     buf_char(out, 'Z');
 }
+
+/* The last Sunday of a month of 31 days, at 01:00 UTC, in seconds. 1 January 1970 was a Thursday. */
+static int64_t last_sunday(int year, unsigned month)
+{
+    int64_t last_day = time_from_civil(year, month, 31, 0, 0, 0) / 86'400;
+    return (last_day - (last_day + 4) % 7) * 86'400 + 3600;
+}
+
+int time_offset_minutes(enum time_zone zone, int64_t unix_us)
+{
+    enum { MARCH = 3, OCTOBER = 10 };
+    int64_t seconds = unix_us > 0 ? unix_us / 1'000'000 : 0;
+    int year;
+    unsigned month, day;
+    if (zone != TIME_ZONE_AMSTERDAM)
+        return zone == TIME_ZONE_CURACAO ? -240 : 0;
+    civil_from_days(seconds / 86'400, &year, &month, &day);
+    return seconds >= last_sunday(year, MARCH) && seconds < last_sunday(year, OCTOBER) ? 120 : 60;
+}

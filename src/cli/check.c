@@ -162,9 +162,13 @@ static void write_text(const struct check *c, struct buf *out, bool color)
         return;
     must(c->config);
     print_safe(out, c->path);
-    buf_printf(out, ": can be used (listeners %u, clusters %u, upstreams %u, certificates %u)\n",
+    buf_printf(out, ": can be used (listeners %u, clusters %u, upstreams %u, certificates %u",
                c->config->listener_count, c->config->cluster_count, c->config->upstream_count,
                c->config->certificate_count);
+    if (c->config->records.is_set)
+        buf_printf(out, "; records: listeners %u, clusters %u", c->config->records.listener_count,
+                   c->config->records.cluster_count);
+    BUF_LIT(out, ")\n");
 }
 
 static enum exit_status report(const struct check *c, const struct cli *cli)

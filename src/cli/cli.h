@@ -18,12 +18,23 @@ enum exit_status {
     EXIT_BROKEN = 4,      /* the answer cannot be read, a file cannot be written */
 };
 
+enum { CLI_EXCEPT_MAX = 16 };
+
 struct cli {
     const char *socket; /* as given, or NULL */
     const char *config; /* as given, or NULL */
     /* of `polder waf`, as given, or NULL */
     const char *cluster, *since, *reference, *paranoia, *replay, *for_time, *reason;
+    /* of isolation, as given, or NULL */
+    const char *until, *confirm_within, *rate, *from, *letter, *state;
+    const char *out; /* of capture and records, as given, or NULL */
+    /* of `polder records`, as given, or NULL */
+    const char *url, *token, *to;
+    const char *patient, *user; /* of `polder audit`, as given, or NULL */
+    const char *except[CLI_EXCEPT_MAX];
+    unsigned except_count;
     bool json, once, color, clear, masked;
+    bool dry_run, partners_back, yes, follow, verify;
     char **arguments; /* of the command */
     unsigned argument_count;
 };
@@ -84,6 +95,10 @@ void table_print(const struct table *, struct buf *, bool color);
 void table_role(struct table *, struct str role, uint64_t slot); /* "worker 0", "signer" */
 /* The text with everything a terminal would obey replaced by '?': what names and messages hold came from
  * others. */
+/* The level of isolation, and of clusters that have their own: lines of `status` and `top` (level.c). */
+void print_isolation(struct buf *, const struct document *, bool color);
+/* How packets are filtered: a line or two for `status` and `top` (filter.c). */
+void print_packets(struct buf *, const struct document *);
 void print_safe(struct buf *, struct str);
 size_t display_width(struct str); /* characters */
 

@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ANSWER_MAX = 32 << 20, ANSWER_STEP = 1 << 16, DEPTH = 16 };
+enum { QUESTION_MAX = 8192, ANSWER_MAX = 32 << 20, ANSWER_STEP = 1 << 16, DEPTH = 16 };
 
 #define DEFAULT_SOCKET "/run/polder/control.sock"
 #define SOCKET_NAME    "/control.sock"
@@ -137,9 +137,12 @@ static int read_answer(int fd, unsigned timeout_s, struct str *ret)
 
 static int connect_and_ask(const struct sockaddr_un *address, const char *command, int *ret_fd)
 {
-    char line[64];
+    char line[QUESTION_MAX];
     struct buf question = buf_over(line, sizeof line);
-    buf_printf(&question, "%s\n", command);
+    buf_str(&question, str_of(command));
+    buf_char(&question, '\n');
+    if (buf_overflowed(&question))
+        return E2BIG;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return errno;

@@ -30,7 +30,7 @@ static const struct {
     {"--config", "FILE", "The configuration the gate was started with, to find its control socket."},
     {"--json", NULL, "Answer in JSON, for programs."},
     {"--once", NULL, "top: one picture, then stop."},
-    {"--cluster", "NAME", "waf: only that cluster."},
+    {"--cluster", "NAME", "waf: only that cluster. records: which one."},
     {"--since", "TIME", "waf tune: only what came since then, like 2h or 2026-01-31T09:41:07."},
     {"--reference", "REF", "waf tune: only the request with that reference."},
     {"--paranoia", "N", "waf test: another paranoia level, 1 to 4."},
@@ -38,6 +38,33 @@ static const struct {
     {"--clear", NULL,
      "waf excerpts: show excerpts in clear, with --for TIME (at most 24h) and --reason TEXT."},
     {"--masked", NULL, "waf excerpts: mask them again."},
+    {"--until", "TIME",
+     "isolate: when the level ends, like 18:00 or 2026-01-31T18:00. --for TIME: after that time, like 8h."},
+    {"--except", "PARTNER",
+     "isolate: who keeps access: PARTNER[:in|:out][:PORT[-PORT]]; may be given again."},
+    {"--dry-run", NULL, "isolate, reconnect: say what would change, and change nothing."},
+    {"--confirm-within", "TIME",
+     "isolate: goes back by itself unless `polder isolate confirm` comes in that time, like 5m."},
+    {"--partners-back", NULL,
+     "isolate: with a lower level, every partner comes back at once (after a false alarm)."},
+    {"--yes", NULL, "isolate: do not ask back."},
+    {"--rate", "N", "reconnect next: requests a second of the partner on probation."},
+    {"--from", "TIME",
+     "report, journal show, audit: only what happened since, like 2h or 2026-01-31T09:00. records restore: "
+     "the "
+     "backup's file."},
+    {"--letter", "PARTNER", "isolation report: a letter to that partner, before it is reconnected."},
+    {"--follow", NULL, "journal show: go on with what is added."},
+    {"--state", "FOLDER",
+     "isolation and journal: the state directory, where there is no configuration at hand."},
+    {"--out", "FILE", "capture, records backup, records export: the file or folder to be made."},
+    {"--to", "DIR", "records move: the new data directory. audit: only what happened before that TIME."},
+    {"--url", "BASE",
+     "records load: the base URL, like http://127.0.0.1:8090/noord/fhir, instead of --config."},
+    {"--token", "FILE", "records load: a file that holds an access token."},
+    {"--patient", "ID", "audit: only accesses to the record of that patient."},
+    {"--user", "WHO", "audit: only accesses by that user, like Practitioner/17."},
+    {"--verify", NULL, "audit: show nothing, check the chain."},
     {"--no-color", NULL,
      "No colors. They are also off when standard output is no terminal or NO_COLOR is set."},
 };
@@ -145,20 +172,63 @@ static const char *option_value(char **argv, int argc, int *at, const char *name
     return argv[++*at];
 }
 
-static bool parse_waf_option(struct cli *cli, char **argv, int argc, int *at)
+static bool parse_except(struct cli *cli, char **argv, int argc, int *at)
+{
+    const char *value = option_value(argv, argc, at, "--except");
+    if (!value || cli->except_count == CLI_EXCEPT_MAX)
+        return false;
+    cli->except[cli->except_count++] = value;
+    return true;
+}
+
+static bool parse_value_option(struct cli *cli, char **argv, int argc, int *at)
 {
     const struct {
         const char *name, **place;
-    } values[] = {{"--cluster", &cli->cluster},     {"--since", &cli->since},
-                  {"--reference", &cli->reference}, {"--paranoia", &cli->paranoia},
-                  {"--replay", &cli->replay},       {"--for", &cli->for_time},
-                  {"--reason", &cli->reason}};
+    } values[] = {{"--cluster", &cli->cluster},
+                  {"--since", &cli->since},
+                  {"--reference", &cli->reference},
+                  {"--paranoia", &cli->paranoia},
+                  {"--replay", &cli->replay},
+                  {"--for", &cli->for_time},
+                  {"--reason", &cli->reason},
+                  {"--until", &cli->until},
+                  {"--confirm-within", &cli->confirm_within},
+                  {"--rate", &cli->rate},
+                  {"--from", &cli->from},
+                  {"--letter", &cli->letter},
+                  {"--state", &cli->state},
+                  {"--out", &cli->out},
+                  {"--to", &cli->to},
+                  {"--url", &cli->url},
+                  {"--token", &cli->token},
+                  {"--patient", &cli->patient},
+                  {"--user", &cli->user}};
     for (unsigned i = 0; i < sizeof values / sizeof *values; i++) {
         const char *value = option_value(argv, argc, at, values[i].name);
         if (value) {
             *values[i].place = value;
             return true;
         }
+    }
+    return false;
+}
+
+static bool parse_flag(struct cli *cli, const char *argument)
+{
+    const struct {
+        const char *name;
+        bool *place;
+    } flags[] = {{"--dry-run", &cli->dry_run},
+                 {"--partners-back", &cli->partners_back},
+                 {"--yes", &cli->yes},
+                 {"--follow", &cli->follow},
+                 {"--verify", &cli->verify}};
+    for (unsigned i = 0; i < sizeof flags / sizeof *flags; i++) {
+        if (strcmp(argument, flags[i].name) != 0)
+            continue;
+        *flags[i].place = true;
+        return true;
     }
     return false;
 }
@@ -181,7 +251,8 @@ static bool parse_option(struct cli *cli, char **argv, int argc, int *at)
     else if ((value = option_value(argv, argc, at, "--config")))
         cli->config = value;
     else
-        return parse_waf_option(cli, argv, argc, at);
+        return parse_flag(cli, argv[*at]) || parse_except(cli, argv, argc, at) ||
+               parse_value_option(cli, argv, argc, at);
     return true;
 }
 

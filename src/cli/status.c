@@ -306,6 +306,8 @@ static void print_page(struct page *p)
 {
     print_config(p);
     print_totals(p);
+    print_isolation(&p->out, p->d, p->color);
+    print_packets(&p->out, p->d);
     print_roles(p);
     print_missing_walls(p);
     print_listeners(p);

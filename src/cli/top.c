@@ -79,7 +79,7 @@ static void print_gauge(struct buf *out, const char *label, const struct sample 
     print_count(out, sample_total(now, gauge));
 }
 
-static void print_head(struct buf *out, const struct sample *before, const struct sample *now)
+static void print_head(struct buf *out, const struct sample *before, const struct sample *now, bool color)
 {
     const struct document *d = &now->document;
     BUF_LIT(out, "polder-gate ");
@@ -98,8 +98,13 @@ static void print_head(struct buf *out, const struct sample *before, const struc
     print_gauge(out, "  tunnels ", now, "tunnels_open");
     print_rate(out, "  refused/s ", before, now, "connections_refused_total");
     print_rate(out, "  floods/s ", before, now, "h2_floods_total");
+    print_gauge(out, "  waiting ", now, "admission_waiting");
+    print_rate(out, "  sent away/s ", before, now, "admission_refused_total");
     print_rate(out, "  events lost/s ", before, now, "events_lost_total");
-    BUF_LIT(out, "\n\n");
+    buf_char(out, '\n');
+    print_isolation(out, d, color);
+    print_packets(out, d);
+    buf_char(out, '\n');
 }
 
 static void print_clusters(struct buf *out, const struct sample *before, const struct sample *now, bool color)
@@ -169,7 +174,7 @@ static void print_roles(struct buf *out, const struct sample *before, const stru
 
 static void print_picture(struct buf *out, const struct sample *before, const struct sample *now, bool color)
 {
-    print_head(out, before, now);
+    print_head(out, before, now, color);
     print_clusters(out, before, now, color);
     print_endpoints(out, before, now, color);
     print_roles(out, before, now, color);

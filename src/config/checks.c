@@ -40,6 +40,33 @@ void certificate_end(struct reader *r, const struct node *node, void *base, unsi
     ((struct config_certificate *)base)->index = index;
 }
 
+/* ---- partners */
+
+/* What says who a peer is may say it of one partner only. */
+static void claim_partner(struct reader *r, const struct node *node, const struct config_partner *p)
+{
+    for (unsigned i = 0; i < p->network_count; i++) {
+        char text[ADDR_TEXT_MAX];
+        struct buf b = buf_over(text, sizeof text);
+        addr_write_prefix(&b, &p->networks[i]);
+        reader_claim(r, CLAIM_PARTNER, 0, arena_copy(r->scratch, buf_text(&b)), node_place(node, "networks"));
+    }
+    for (unsigned i = 0; i < p->certificate_count; i++)
+        if (p->certificates[i].n)
+            reader_claim(r, CLAIM_PARTNER, 1, p->certificates[i], node_place(node, "certificates"));
+}
+
+void partner_end(struct reader *r, const struct node *node, void *base, unsigned index)
+{
+    struct config_partner *p = base;
+    p->index = index;
+    if (!p->network_count && !p->certificate_count)
+        problem_error(
+            problems(r), node->at, STR("for example networks: [192.0.2.0/24]"),
+            "a partner is known by its 'networks' or its 'certificates'; one of them must be there");
+    claim_partner(r, node, p);
+}
+
 /* ---- upstreams */
 
 static void claim_endpoints(struct reader *r, const struct node *node, const struct config_upstream *u)
@@ -71,6 +98,15 @@ void upstream_end(struct reader *r, const struct node *node, void *base, unsigne
     if (u->balance == BALANCE_HASH && u->sticky_cookie.n)
         problem_warn(problems(r), node_place(node, "sticky_cookie"), STR_NONE,
                      "sticky_cookie goes before 'hash': a client with the cookie is never hashed");
+}
+
+void concurrency_end(struct reader *r, const struct node *node, void *base, unsigned index [[maybe_unused]])
+{
+    const struct config_upstream *u = base;
+    if (u->concurrency_least > u->concurrency_most)
+        problem_error(problems(r), node->at, STR("least must not be more than most"),
+                      "an application cannot have at least %u requests and at most %u", u->concurrency_least,
+                      u->concurrency_most);
 }
 
 void upstream_tls_end(struct reader *r, const struct node *node, void *base, unsigned index)
@@ -186,6 +222,7 @@ void cluster_end(struct reader *r, const struct node *node, void *base, unsigned
 {
     struct config_cluster *cluster = base;
     cluster->index = index;
+    config_inherit_notice(r, &cluster->notice);
     claim_paths(r, node, cluster);
     if (!cluster->route_count)
         return;

@@ -10,6 +10,7 @@
 
 #include "base/addr.h"
 #include "base/arena.h"
+#include "base/utc.h"
 
 /* ---- where file contents come from: the disk in the master and in `polder check`, a bundle in the
  * workers, which can open nothing. */
@@ -90,6 +91,36 @@ struct config_endpoint {
     bool drain;          /* takes no new sessions */
 };
 
+/* Another house that care is exchanged with: known by its networks or by its certificate. */
+struct config_partner {
+    struct str name;
+    const struct addr_prefix *networks; /* may be none, where certificates are given */
+    unsigned network_count;
+    const struct str *certificates; /* names (a DNS name or the common name) of client certificates */
+    unsigned certificate_count;
+    unsigned index;
+};
+
+/* Networks on this side of the gate: who comes from there is never a stranger. */
+struct config_networks {
+    const struct addr_prefix *inside, *management;
+    unsigned inside_count, management_count;
+};
+
+struct config_text { /* written in the configuration, or in a file */
+    struct str path, text;
+};
+
+/* What people see whom isolation keeps out (isolation/notice.h). A cluster has what it does not say from the
+ * top level. */
+struct config_notice {
+    struct str name, phone;
+    struct config_text message[3]; /* by enum isolation_language: nl, en, fy */
+    int64_t next_us;               /* when the next message comes, since 1970; 0: not said */
+    const struct str *languages; /* "nl", "en", "fy": the first is for who asks for none of them; none: all */
+    unsigned language_count;
+};
+
 enum config_balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_REQUESTS, BALANCE_HASH };
 enum config_hash_on { HASH_ON_SOURCE, HASH_ON_PATH, HASH_ON_HEADER, HASH_ON_COOKIE };
 enum config_check { CHECK_OFF, CHECK_TCP, CHECK_HTTP };
@@ -124,8 +155,9 @@ struct config_upstream {
     uint32_t outlier_failures;    /* consecutive 5xx or connection failures; default 5; 0: off */
     uint32_t outlier_eject_ms;    /* default 30 s, times the number of ejections, at most 10x */
     uint32_t outlier_max_percent; /* never eject more than this share; default 50 */
-    unsigned index;               /* place in config.upstreams */
-    unsigned first_endpoint;      /* place of endpoints[0] among all endpoints of all upstreams */
+    uint32_t concurrency_least, concurrency_most; /* requests at it at once; default 2, 16,384 */
+    unsigned index;                               /* place in config.upstreams */
+    unsigned first_endpoint; /* place of endpoints[0] among all endpoints of all upstreams */
 };
 
 enum config_edit_op { EDIT_SET, EDIT_ADD, EDIT_REMOVE };
@@ -204,6 +236,8 @@ struct config_cluster {
     unsigned error_page_count;
     struct str contact; /* shown on error pages: whom to call */
     struct config_cluster_waf waf;
+    struct config_notice notice;
+    unsigned weight; /* share of an upstream that several clusters want; default 1 */
     unsigned index;
 };
 
@@ -222,17 +256,148 @@ struct config_gate {
     uint32_t signatures_per_second; /* per worker; default 5,000 */
 };
 
+struct config_isolation {           /* who may change the level, and how partners come back */
+    bool two_to_close, two_to_open; /* a second person approves */
+    uint32_t approval_ms;           /* how long an order waits for its second person */
+    uint32_t exception_ms;          /* the longest exception */
+    uint32_t stage_ms, quiet_ms;    /* a partner stays at a stage, and after an alarm, at least this long */
+    uint32_t probation_per_s;
+    struct str site; /* the house's name, for letters; may be empty */
+    enum time_zone time_zone;
+};
+
+enum config_filter_protocol {
+    FILTER_PROTOCOL_ANY,
+    FILTER_PROTOCOL_TCP,
+    FILTER_PROTOCOL_UDP,
+    FILTER_PROTOCOL_ICMP
+};
+enum config_filter_serves { FILTER_SERVES_CARE, FILTER_SERVES_LINK, FILTER_SERVES_MANAGE };
+
+enum config_accept_queues { ACCEPT_QUEUES_OFF, ACCEPT_QUEUES_AUTO };
+
+struct config_filter_rule {
+    struct addr_prefix network;
+    uint16_t port_from, port_to; /* 0: no ports are named */
+    enum config_filter_protocol protocol;
+};
+
+struct config_filter_address {
+    struct addr address;
+    struct str cluster; /* may be empty */
+};
+
+struct config_filter_port {
+    uint16_t port;
+    enum config_filter_protocol protocol; /* TCP or UDP */
+    enum config_filter_serves serves;
+};
+
+struct config_filter_rate { /* packets a second; 0: no limit */
+    uint32_t source, network, total;
+};
+
+struct config_filter {
+    bool is_set;
+    const struct str *interfaces; /* none: nothing is filtered */
+    unsigned interface_count;
+    const struct config_filter_rule *allow, *block;
+    unsigned allow_count, block_count;
+    const struct config_filter_address *addresses;
+    unsigned address_count;
+    const struct config_filter_port *ports;
+    unsigned port_count;
+    struct {
+        struct config_filter_rate unknown, suspect, known;
+    } rates[2];       /* while open; guarded */
+    uint64_t dry_run; /* bits of base/filter_reasons.def */
+    uint32_t syn_per_s, samples_per_s;
+    struct str pins;
+    enum config_accept_queues accept_queues;
+};
+
+struct config_records_listener {
+    struct addr address;
+    bool is_behind_gate; /* what its requests say of the client was written by the gate */
+};
+
+/* Who signs tokens. */
+struct config_records_issuer {
+    struct str url, audience, jwks_path, jwks;
+    struct str authorize, token; /* where clients find it; may be empty */
+};
+
+enum config_records_access { RECORDS_ACCESS_ON, RECORDS_ACCESS_OFF };
+enum config_records_kind { RECORDS_KIND_PRACTICE, RECORDS_KIND_PHARMACY };
+
+struct config_records_role {
+    struct str code;
+    enum config_records_kind kind;
+};
+
+struct config_records_partner {
+    struct str partner;
+    struct str organisation; /* id; empty: the partner's name */
+};
+
+/* A cluster of practices and pharmacies as the records serve it: a base URL, and a folder of its own below
+ * the data directory. Its name is the same as in the gate's clusters, where one file describes both. */
+struct config_records_cluster {
+    struct str name;
+    struct str path;         /* of its base URL, canonical, without a '/' at the end; never "/" */
+    struct str url;          /* the whole base URL as clients see it, without a '/' at the end */
+    struct str organisation; /* whose records these are, for people */
+    struct str store;        /* "postgresql://...": its database; empty: its folder */
+    unsigned index;
+};
+
+/* Uids where the machine has no "polder-records" and "polder-audit". Owner and worker share one: a database
+ * in WAL mode has no readers that are not its user. What a worker may not do there, Landlock says. */
+enum { RECORDS_UID = 64'420, AUDIT_UID = 64'421 };
+
+struct config_records { /* polder-records */
+    bool is_set;
+    unsigned workers; /* 1..32; `auto` is the number of CPUs */
+    unsigned owners;  /* processes that write; a cluster belongs to one of them */
+    struct str user, data_directory;
+    const struct config_records_listener *listeners;
+    unsigned listener_count;
+    const struct config_records_cluster *clusters;
+    unsigned cluster_count;
+    enum config_records_access access;
+    const struct config_records_issuer *issuers;
+    unsigned issuer_count;
+    const struct str *administrators; /* ids of clients */
+    unsigned administrator_count;
+    const struct config_records_role *roles;
+    unsigned role_count;
+    const struct config_records_partner *partners;
+    unsigned partner_count;
+    uint64_t body_bytes;   /* of a request */
+    uint32_t connections;  /* per worker */
+    uint32_t page_entries; /* of a search without _count */
+    uint32_t page_entries_max;
+    uint32_t idle_timeout_ms, request_timeout_ms;
+};
+
 struct config {
     struct arena *arena; /* owns everything here, itself included */
     struct str path;
     struct config_gate gate;
     struct config_waf waf;
+    struct config_filter filter;
+    struct config_records records;
+    struct config_isolation isolation;
     const struct config_certificate *certificates;
     unsigned certificate_count;
     const struct config_listener *listeners;
     unsigned listener_count;
     const struct config_cluster *clusters;
     unsigned cluster_count;
+    struct config_networks networks;
+    struct config_notice notice;
+    const struct config_partner *partners;
+    unsigned partner_count;
     const struct config_upstream *upstreams;
     unsigned upstream_count;
     unsigned endpoint_count; /* of all upstreams together */

@@ -49,19 +49,12 @@ void read_upstream(struct reader *r, const struct config_key *key, const struct 
 
 /* ---- lists of words; one word may stand for a list of one */
 
-struct many {
-    const struct node *at;
-    unsigned count;
-    void *entries;
-};
-
-/* Room for the entries, hung into base. False: a problem was reported. */
-static bool many_begin(struct reader *r, const struct config_key *key, const struct node *node, void *base,
-                       size_t entry_size, struct many *ret)
+bool reader_many_begin(struct reader *r, const struct config_key *key, const struct node *node, void *base,
+                       size_t entry_size, struct reader_many *ret)
 {
-    *ret = (struct many){node, 1, NULL};
+    *ret = (struct reader_many){node, 1, NULL};
     if (node->type == NODE_SEQUENCE)
-        *ret = (struct many){node->first, node->child_count, NULL};
+        *ret = (struct reader_many){node->first, node->child_count, NULL};
     if (node->type == NODE_MAPPING || node_is_null(node)) {
         reader_complain(r, key, node);
         return false;
@@ -82,8 +75,8 @@ static bool many_begin(struct reader *r, const struct config_key *key, const str
 void read_certificates(struct reader *r, const struct config_key *key, const struct node *node, void *base)
 {
     const struct config_certificate **to;
-    struct many m;
-    if (!many_begin(r, key, node, base, sizeof(void *), &m)) /* entries are pointers */
+    struct reader_many m;
+    if (!reader_many_begin(r, key, node, base, sizeof(void *), &m)) /* entries are pointers */
         return;
     to = m.entries;
     for (unsigned i = 0; i < m.count; i++, m.at = m.at->next)
@@ -94,14 +87,31 @@ void read_prefixes(struct reader *r, const struct config_key *key, const struct 
 {
     struct addr_prefix *to;
     struct str word;
-    struct many m;
-    if (!many_begin(r, key, node, base, sizeof *to, &m))
+    struct reader_many m;
+    if (!reader_many_begin(r, key, node, base, sizeof *to, &m))
         return;
     to = m.entries;
     for (unsigned i = 0; i < m.count; i++, m.at = m.at->next)
         if (reader_word(r, key, m.at, &word) && !addr_parse_prefix(word, &to[i]))
             problem_error(r->problems, m.at->at, STR("for example 10.0.0.0/8 or 2001:db8::/32"),
                           "%s is not an IP address or network", problem_quote(r->problems, word));
+}
+
+/* In lower case: names in certificates are compared so (RFC 6125 6.4.1). */
+void read_words(struct reader *r, const struct config_key *key, const struct node *node, void *base)
+{
+    struct str *to;
+    struct str word;
+    struct reader_many m;
+    if (!reader_many_begin(r, key, node, base, sizeof *to, &m))
+        return;
+    to = m.entries;
+    for (unsigned i = 0; i < m.count; i++, m.at = m.at->next) {
+        char *lower = reader_word(r, key, m.at, &word) ? arena_bytes(r->arena, word.n) : NULL;
+        for (size_t at = 0; lower && at < word.n; at++)
+            lower[at] = ascii_lower(word.p[at]);
+        to[i] = lower ? (struct str){lower, word.n} : STR_NONE;
+    }
 }
 
 /* The host in lower case; empty: a problem was reported. */
@@ -130,8 +140,8 @@ static struct str read_host_pattern(struct reader *r, const struct config_key *k
 void read_hosts(struct reader *r, const struct config_key *key, const struct node *node, void *base)
 {
     struct str *to;
-    struct many m;
-    if (!many_begin(r, key, node, base, sizeof *to, &m))
+    struct reader_many m;
+    if (!reader_many_begin(r, key, node, base, sizeof *to, &m))
         return;
     to = m.entries;
     for (unsigned i = 0; i < m.count; i++, m.at = m.at->next) {

@@ -5,6 +5,7 @@
 #ifndef POLDER_CONFIG_PROBLEMS_H
 #define POLDER_CONFIG_PROBLEMS_H
 
+#include "base/nearest.h"
 #include "config/config.h"
 
 struct place {
@@ -33,13 +34,7 @@ const char *problem_quote(struct problems *, struct str text);
 /* Orders by place and appends how many more there were. The list lies in the arena. */
 void problems_finish(struct problems *, struct config_problem **ret_list, unsigned *ret_count);
 
-/* "did you mean": feed it candidates, the nearest within reach wins. */
-struct nearest {
-    struct str wanted, best;
-    unsigned best_distance;
-};
-struct nearest nearest_to(struct str wanted);
-void nearest_try(struct nearest *, struct str candidate);
-struct str nearest_hint(const struct nearest *, struct problems *); /* empty when nothing is near */
+/* "did you mean ...?" for people; empty when nothing is near. */
+struct str nearest_hint(const struct nearest *, struct problems *);
 
 #endif

@@ -164,9 +164,13 @@ static int by_claim(const void *pa, const void *pb)
 
 void reader_check_claims(struct reader *r)
 {
-    static const char *const nouns[] = {
-        [CLAIM_NAME] = "the name", [CLAIM_HOST] = "the host",         [CLAIM_ADDRESS] = "the address",
-        [CLAIM_PATH] = "the path", [CLAIM_ENDPOINT] = "the endpoint", [CLAIM_HEADER] = "the header field"};
+    static const char *const nouns[] = {[CLAIM_NAME] = "the name",
+                                        [CLAIM_HOST] = "the host",
+                                        [CLAIM_ADDRESS] = "the address",
+                                        [CLAIM_PATH] = "the path",
+                                        [CLAIM_ENDPOINT] = "the endpoint",
+                                        [CLAIM_HEADER] = "the header field",
+                                        [CLAIM_PARTNER] = "the network or certificate"};
     if (r->claim_count)
         qsort(r->claims, r->claim_count, sizeof *r->claims, by_claim);
     for (unsigned i = 1, first = 0; i < r->claim_count; i++) {
@@ -259,6 +263,13 @@ static void report_unknown_keys(struct reader *r, enum config_section_id id, con
             problem_error(r->problems, child->key_at, STR_NONE, "unknown key");
 }
 
+/* A file that describes the record service alone needs nothing of a gate's. */
+static bool may_be_left_out(enum config_section_id id, const struct node *section)
+{
+    return id == SECTION_ROOT && node_child(section, "records") && !node_child(section, "listeners") &&
+           !node_child(section, "upstreams") && !node_child(section, "clusters");
+}
+
 static void read_keys(struct reader *r, enum config_section_id id, const struct node *section, void *base)
 {
     unsigned count;
@@ -267,7 +278,7 @@ static void read_keys(struct reader *r, enum config_section_id id, const struct 
         const struct node *value = node_child(section, keys[i].name);
         if (value)
             config_kind_info(keys[i].kind)->read(r, &keys[i], value, base);
-        else if (key_is_required(&keys[i]))
+        else if (key_is_required(&keys[i]) && !may_be_left_out(id, section))
             problem_error(r->problems, section->at,
                           arena_printf(r->problems->arena, "add `%s: %s`", keys[i].name,
                                        keys[i].example[0] ? keys[i].example : "..."),

@@ -14,7 +14,15 @@
 enum { FILE_BYTES_MAX = 16 << 20 };
 
 /* Text that only one may have: names, hosts, addresses. */
-enum claim_kind { CLAIM_NAME, CLAIM_HOST, CLAIM_ADDRESS, CLAIM_PATH, CLAIM_ENDPOINT, CLAIM_HEADER };
+enum claim_kind {
+    CLAIM_NAME,
+    CLAIM_HOST,
+    CLAIM_ADDRESS,
+    CLAIM_PATH,
+    CLAIM_ENDPOINT,
+    CLAIM_HEADER,
+    CLAIM_PARTNER
+};
 struct claim {
     enum claim_kind kind;
     uint64_t scope; /* only claims of one scope rule each other out */
@@ -57,6 +65,9 @@ void reader_digest(struct reader *, struct str bytes);
 /* rules.c: fills in what a cluster and its routes did not say about inspection. */
 void config_inherit_waf(const struct reader *, struct config_cluster *, struct config_route *routes);
 
+/* notice.c: what a cluster's notice does not say is the site's. */
+void config_inherit_notice(const struct reader *, struct config_notice *);
+
 /* patches.c: the virtual patches that come with Polder, where they are installed. */
 void config_standard_patches(struct reader *, struct place);
 
@@ -64,6 +75,16 @@ void config_standard_patches(struct reader *, struct place);
 void reader_complain(struct reader *, const struct config_key *, const struct node *value);
 /* The value as words, when it is one. Reports otherwise. */
 bool reader_word(struct reader *, const struct config_key *, const struct node *value, struct str *ret);
+
+/* A list of words; one word may stand for a list of one. */
+struct reader_many {
+    const struct node *at; /* of the first; the others are its next */
+    unsigned count;
+    void *entries;
+};
+/* Room for the entries, hung into base. False: a problem was reported. */
+bool reader_many_begin(struct reader *, const struct config_key *, const struct node *value, void *base,
+                       size_t entry_size, struct reader_many *ret);
 
 static inline void *field_at(void *base, size_t offset)
 {

@@ -137,10 +137,13 @@ static void write_help(struct example *e, const char *help)
     }
 }
 
-/* A section is written out live when something in it must be given, or when it stands for itself. */
+/* A section is written out live when something in it must be given, or when it stands for itself; a list,
+ * unless it is a choice that needs other keys too: then it has one entry at least. */
 static bool section_is_live(const struct config_key *key)
 {
     unsigned count;
+    if (key->kind == KIND_LIST)
+        return key_is_required(key) || key->min == 0;
     const struct config_key *keys = config_keys(key->of, &count);
     bool has_required = false;
     for (unsigned i = 0; i < count; i++)
@@ -160,7 +163,7 @@ static void write_example_keys(struct example *e, unsigned section);
 static void write_example_section(struct example *e, const struct config_key *key)
 {
     bool was_off = e->is_off;
-    e->is_off = e->is_off || (key->kind != KIND_STRUCT && key->kind != KIND_LIST && !section_is_live(key));
+    e->is_off = e->is_off || (key->kind != KIND_STRUCT && !section_is_live(key));
     write_indent(e, false);
     buf_printf(e->out, key->kind == KIND_OVERRIDE ? "%s: {}\n" : "%s:\n", key->name);
     e->depth++;

@@ -101,9 +101,11 @@ static void write_key(struct buf *b, const struct config_key *key)
     buf_char(b, '}');
 }
 
-static void write_required(struct buf *b, const struct config_key *keys, unsigned count)
+static void write_required(struct buf *b, unsigned section, const struct config_key *keys, unsigned count)
 {
-    const char *comma = ",\n    \"required\": [";
+    bool is_root = section == SECTION_ROOT; /* a gate, or the records without one */
+    const char *comma = is_root ? ",\n    \"anyOf\": [{\"required\": [\"records\"]}, {\"required\": ["
+                                : ",\n    \"required\": [";
     for (unsigned i = 0; i < count; i++)
         if (key_is_required(&keys[i])) {
             buf_str(b, str_of(comma));
@@ -111,7 +113,7 @@ static void write_required(struct buf *b, const struct config_key *keys, unsigne
             comma = ", ";
         }
     if (comma[1] == ' ')
-        buf_char(b, ']');
+        buf_str(b, is_root ? STR("]}]") : STR("]"));
 }
 
 static void write_object(struct buf *b, unsigned section)
@@ -126,7 +128,7 @@ static void write_object(struct buf *b, unsigned section)
         write_key(b, &keys[i]);
     }
     BUF_LIT(b, "\n    }");
-    write_required(b, keys, count);
+    write_required(b, section, keys, count);
     BUF_LIT(b, ",\n    \"additionalProperties\": false");
 }
 

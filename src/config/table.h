@@ -31,6 +31,12 @@ enum config_choices_id {
     CHOICES_WAF_MODES,
     CHOICES_WAF_ANSWERS,
     CHOICES_WAF_PROFILES,
+    CHOICES_FILTER_PROTOCOLS,
+    CHOICES_FILTER_SERVES,
+    CHOICES_RECORDS_ACCESS,
+    CHOICES_RECORDS_KINDS,
+    CHOICES_ACCEPT_QUEUES,
+    CHOICES_TIME_ZONES,
 };
 
 enum kind_shape { SHAPE_WORD, SHAPE_NUMBER, SHAPE_MANY, SHAPE_FREE, SHAPE_INNER };
@@ -102,8 +108,9 @@ const struct config_choice *config_choices(unsigned *ret_count); /* of all sets 
 /* The hooks and readers the tables name. */
 #define KIND(id, shape, reader, schema, words) kind_reader reader;
 #include "config/kinds.def"
-section_hook root_end, gate_end, limits_end, certificate_end, upstream_end, upstream_tls_end, check_end,
-    listener_begin, listener_end, listener_tls_end, proxy_in_end, waf_end, cluster_waf_end, route_waf_end,
-    cluster_end, route_end;
+section_hook root_end, gate_end, limits_end, certificate_end, partner_end, notice_end, upstream_end,
+    concurrency_end, upstream_tls_end, check_end, listener_begin, listener_end, listener_tls_end,
+    proxy_in_end, waf_end, cluster_waf_end, route_waf_end, cluster_end, route_end, records_end,
+    records_cluster_end, records_issuer_end, filter_end, filter_rule_end, filter_address_end;
 
 #endif

@@ -1,6 +1,7 @@
 #include "config/value.h"
 
 #include "base/addr.h"
+#include "base/utc.h"
 
 struct unit {
     const char *suffix;
@@ -57,6 +58,60 @@ bool value_duration_ms(struct str s, uint64_t *ret)
 bool value_percent(struct str s, uint64_t *ret)
 {
     return str_parse_u64(str_ends(s, STR("%")) ? str_take(s, s.n - 1) : s, ret);
+}
+
+/* ---- moments: 2026-01-15T16:00:00+01:00; 'Z' and a space for 'T' are fine (RFC 3339 5.6) */
+
+static unsigned digits_at(struct str s, size_t at, size_t n, bool *ok)
+{
+    unsigned value = 0;
+    for (size_t i = at; i < at + n; i++) {
+        *ok = *ok && i < s.n && s.p[i] >= '0' && s.p[i] <= '9';
+        value = *ok ? value * 10 + (unsigned)(s.p[i] - '0') : 0;
+    }
+    return value;
+}
+
+static bool has_at(struct str s, size_t at, char c)
+{
+    return at < s.n && s.p[at] == c;
+}
+
+/* "Z", "+01:00", "-05:30" in minutes. */
+static bool offset_of(struct str s, int *ret)
+{
+    bool ok = true;
+    *ret = 0;
+    if (str_eq(s, STR("Z")))
+        return true;
+    if (s.n != 6 || (s.p[0] != '+' && s.p[0] != '-') || s.p[3] != ':')
+        return false;
+    unsigned hours = digits_at(s, 1, 2, &ok), minutes = digits_at(s, 4, 2, &ok);
+    *ret = (int)(hours * 60 + minutes) * (s.p[0] == '-' ? -1 : 1);
+    return ok && hours <= 14 && minutes < 60;
+}
+
+static unsigned days_of(unsigned year, unsigned month)
+{
+    static const uint8_t days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    bool is_leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    return month == 2 && is_leap ? 29 : days[month - 1];
+}
+
+bool value_moment_us(struct str s, int64_t *ret)
+{
+    bool ok = has_at(s, 4, '-') && has_at(s, 7, '-') && (has_at(s, 10, 'T') || has_at(s, 10, ' ')) &&
+              has_at(s, 13, ':');
+    unsigned year = digits_at(s, 0, 4, &ok), month = digits_at(s, 5, 2, &ok), day = digits_at(s, 8, 2, &ok);
+    unsigned hour = digits_at(s, 11, 2, &ok), minute = digits_at(s, 14, 2, &ok);
+    bool has_seconds = has_at(s, 16, ':');
+    unsigned second = has_seconds ? digits_at(s, 17, 2, &ok) : 0;
+    int offset;
+    if (!ok || !offset_of(str_skip(s, has_seconds ? 19 : 16), &offset) || year < 1970 || month < 1 ||
+        month > 12 || day < 1 || day > days_of(year, month) || hour > 23 || minute > 59 || second > 59)
+        return false;
+    *ret = (time_from_civil((int)year, month, day, hour, minute, second) - (int64_t)offset * 60) * 1'000'000;
+    return true;
 }
 
 static void write_unit(struct buf *b, const struct unit *units, uint64_t value)

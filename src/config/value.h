@@ -9,6 +9,9 @@ bool value_size(struct str, uint64_t *ret);        /* 512, 16k, 10m, 1g: powers 
 bool value_duration_ms(struct str, uint64_t *ret); /* 0, 500ms, 10s, 5m, 1h, 7d, 1y (365 days) */
 bool value_percent(struct str, uint64_t *ret);     /* 20%, 20 */
 
+bool value_moment_us(struct str,
+                     int64_t *ret); /* RFC 3339, seconds may be left out: microseconds since 1970 */
+
 void value_write_size(struct buf *, uint64_t bytes); /* in the largest unit that divides it */
 void value_write_duration(struct buf *, uint64_t ms);
 

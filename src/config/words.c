@@ -371,6 +371,17 @@ void read_ocsp_file(struct reader *r, const struct config_key *key, const struct
     read_file(r, key, node, base, is_der_sequence, "an OCSP answer in DER");
 }
 
+static bool holds_keys(struct str bytes)
+{
+    return memmem(bytes.p, bytes.n, "\"keys\"", 6) != NULL;
+}
+
+/* Whether the keys can be used is for whoever uses them. */
+void read_jwks_file(struct reader *r, const struct config_key *key, const struct node *node, void *base)
+{
+    read_file(r, key, node, base, holds_keys, "a JWK Set ({\"keys\": [...]})");
+}
+
 /* The key's path only: its contents are for the signer alone. */
 void read_key_file(struct reader *r, const struct config_key *key, const struct node *node, void *base)
 {

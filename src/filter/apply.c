@@ -279,8 +279,7 @@ static uint64_t boot_now_ns(void)
     return (uint64_t)now.tv_sec * 1'000'000'000u + (uint64_t)now.tv_nsec;
 }
 
-/* The key of hosts4 or hosts6. */
-static int host_key(struct filter *f, const struct addr *a, uint64_t *ret)
+int filter_host_key(const struct filter *f, const struct addr *a, uint64_t *ret)
 {
     uint64_t upper = 0;
     *ret = 0;
@@ -294,11 +293,13 @@ static int host_key(struct filter *f, const struct addr *a, uint64_t *ret)
     return f->fd.hosts6;
 }
 
-int filter_host_set(struct filter *f, const struct addr *a, enum filter_class class, uint64_t for_ns)
+static int host_write(struct filter *f, const struct addr *a, enum filter_class class, uint64_t for_ns,
+                      bool is_ordered)
 {
     uint64_t key;
-    struct filter_host host = {.until_ns = boot_now_ns() + for_ns, .class = (uint8_t) class};
-    int fd = host_key(f, a, &key);
+    struct filter_host host = {
+        .until_ns = boot_now_ns() + for_ns, .class = (uint8_t) class, .is_ordered = is_ordered};
+    int fd = filter_host_key(f, a, &key);
     if (class == FILTER_CLASS_PARTNER || class == FILTER_CLASS_INSIDE || class == FILTER_CLASS_MANAGEMENT ||
         (unsigned)class >= FILTER_CLASS_COUNT)
         return -EINVAL; /* those are listed, not earned */
@@ -312,9 +313,19 @@ int filter_host_set(struct filter *f, const struct addr *a, enum filter_class cl
     return 0;
 }
 
+int filter_host_set(struct filter *f, const struct addr *a, enum filter_class class, uint64_t for_ns)
+{
+    return host_write(f, a, class, for_ns, false);
+}
+
+int filter_host_order(struct filter *f, const struct addr *a, enum filter_class class, uint64_t for_ns)
+{
+    return host_write(f, a, class, for_ns, true);
+}
+
 int filter_host_clear(struct filter *f, const struct addr *a)
 {
     uint64_t key;
-    int fd = host_key(f, a, &key);
+    int fd = filter_host_key(f, a, &key);
     return bpf_map_delete_elem(fd, &key) < 0 && errno != ENOENT ? -errno : 0;
 }

@@ -81,10 +81,10 @@ static int by_prefix(const void *a, const void *b)
         return order;
     if (x->prefix.bits != y->prefix.bits)
         return x->prefix.bits < y->prefix.bits ? -1 : 1;
-    /* Of one prefix: its class, then refusals before permissions. */
+    /* Of one prefix: its class, then its rules as the policy lists them. */
     if (!x->order || !y->order)
         return (x->order != NULL) - (y->order != NULL);
-    return (y->order->rule.action == FILTER_RULE_BLOCK) - (x->order->rule.action == FILTER_RULE_BLOCK);
+    return x->order < y->order ? -1 : x->order > y->order;
 }
 
 /* Host bits must be 0: an operator who writes 192.0.2.7/24 means something else than we would do. */

@@ -43,7 +43,12 @@ union any_ip {
 
 /* any_peer: the listening socket, whoever asks. A look-up of the connection first costs a cache miss for each
  * random source; it is left out in a flood only, because a SYN for a connection that the kernel still
- * remembers (a port used again within a minute) should go to the kernel. */
+ * remembers (a port used again within a minute) should go to the kernel.
+ *
+ * Where several sockets share an address (SO_REUSEPORT) the kernel takes one of them by a hash of the tuple,
+ * for here it asks no program which. While net.ipv4.tcp_syncookies is 1 only one whose queue is full makes
+ * cookies, and those of partners' queues never are: so another port is tried after one that made none, and
+ * the one that did is kept. */
 ALWAYS_INLINE struct bpf_sock *socket_of(struct xdp_md *ctx, const struct packet *p, bool any_peer)
 {
     struct bpf_sock_tuple tuple = {};
@@ -51,14 +56,14 @@ ALWAYS_INLINE struct bpf_sock *socket_of(struct xdp_md *ctx, const struct packet
     if (p->family == 4) {
         tuple.ipv4.saddr = any_peer ? 0 : p->peer.word[3];
         tuple.ipv4.daddr = p->local.word[3];
-        tuple.ipv4.sport = any_peer ? 0 : bpf_htons(p->peer_port);
+        tuple.ipv4.sport = bpf_htons(any_peer ? p->cookie_port : p->peer_port);
         tuple.ipv4.dport = bpf_htons(p->local_port);
         bytes = sizeof tuple.ipv4;
     } else {
         if (!any_peer)
             __builtin_memcpy(tuple.ipv6.saddr, &p->peer, 16);
         __builtin_memcpy(tuple.ipv6.daddr, &p->local, 16);
-        tuple.ipv6.sport = any_peer ? 0 : bpf_htons(p->peer_port);
+        tuple.ipv6.sport = bpf_htons(any_peer ? p->cookie_port : p->peer_port);
         tuple.ipv6.dport = bpf_htons(p->local_port);
         bytes = sizeof tuple.ipv6;
     }
@@ -236,37 +241,38 @@ ALWAYS_INLINE void ip6_answer(struct ipv6hdr *ip, const struct packet *p, __u8 t
     __builtin_memcpy(&ip->daddr, &p->peer, 16);
 }
 
-/* The frame becomes the answer. Nothing was changed before this; false: the frame is spoilt. */
-ALWAYS_INLINE bool answer_write(struct xdp_md *ctx, const struct packet *p,
-                                const struct filter_settings *settings, const struct tcp_copy *syn,
-                                __u32 cookie)
+enum cookie_outcome { COOKIE_NOT_OURS, COOKIE_SENT, COOKIE_SPOILT };
+
+/* The frame becomes the answer. Nothing was changed before this. A buffer may have no room for an answer that
+ * is longer than the SYN (a virtual interface's is as long as its frame): then the kernel answers. */
+ALWAYS_INLINE enum cookie_outcome answer_write(struct xdp_md *ctx, const struct packet *p,
+                                               const struct filter_settings *settings,
+                                               const struct tcp_copy *syn, __u32 cookie)
 {
     bool is_v4 = p->family == 4;
     __u32 ip_at = p->ip_at & 31, ip_bytes = is_v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
     if (bpf_xdp_adjust_tail(ctx, (int)(ip_at + ip_bytes + SYN_ACK_BYTES) - (int)p->frame_bytes))
-        return false;
+        return COOKIE_NOT_OURS;
     void *at = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
     if (at + sizeof(struct ethhdr) > end)
-        return false;
+        return COOKIE_SPOILT;
     ethernet_turn(at);
     at += ip_at;
     struct syn_ack *segment = at + sizeof(struct iphdr);
     if (is_v4) {
         if ((void *)(segment + 1) > end)
-            return false;
+            return COOKIE_SPOILT;
         ip4_answer(at, p, settings->ttl);
     } else {
         segment = at + sizeof(struct ipv6hdr);
         if ((void *)(segment + 1) > end)
-            return false;
+            return COOKIE_SPOILT;
         ip6_answer(at, p, settings->ttl);
     }
     syn_ack_write(segment, syn, settings, cookie, is_v4);
     segment->head.check = syn_ack_sum(segment, p);
-    return true;
+    return COOKIE_SENT;
 }
-
-enum cookie_outcome { COOKIE_NOT_OURS, COOKIE_SENT, COOKIE_SPOILT };
 
 ONE_BY_ONE int cookie_answer(struct xdp_md *ctx, const struct packet *p)
 {
@@ -290,7 +296,7 @@ ONE_BY_ONE int cookie_answer(struct xdp_md *ctx, const struct packet *p)
         return COOKIE_NOT_OURS;
     for (int i = 0; i < 40 && syn_option_take(&syn); i++)
         ;
-    return answer_write(ctx, p, set, &syn, (__u32)made) ? COOKIE_SENT : COOKIE_SPOILT;
+    return answer_write(ctx, p, set, &syn, (__u32)made);
 }
 
 /* An acknowledgement that reaches a listening socket ends a handshake that began with a cookie, or is noise.

@@ -2,8 +2,8 @@
  *
  * The kernel lists the sockets (sock_diag(7)); for each, a packet of that connection is put before the judge,
  * in both directions. One that would be refused is ended by SOCK_DESTROY: both programs see a reset instead
- * of a silence of many minutes. Where own addresses are configured only sessions at those are looked at:
- * others do not cross the interfaces that are filtered. */
+ * of a silence of many minutes. Where own addresses are configured only sessions at those are looked at, and
+ * where the outside interfaces are known only sessions whose way leads over them: no others are filtered. */
 #include "filter/internal.h"
 
 #include <bpf/bpf.h>
@@ -13,6 +13,7 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <linux/tcp.h>
 #include <stdalign.h>
@@ -37,6 +38,7 @@ struct cutter {
     struct filter *filter;
     uint32_t level;
     bool own_only;
+    int routes; /* -1: every way counts */
     struct found *found;
     size_t count, cap;
 };
@@ -112,7 +114,43 @@ static bool crosses_outside(const struct cutter *c, const struct filter_session 
     return !c->own_only || bpf_map_lookup_elem(c->filter->fd.own, s->local.ip, &own) == 0;
 }
 
-static int session_take(struct cutter *c, const struct inet_diag_msg *m)
+/* Whose way nobody knows is taken to be outside. */
+static bool leads_outside(const struct cutter *c, const struct addr *peer)
+{
+    unsigned interface = c->routes >= 0 ? filter_route_interface(c->routes, peer) : 0;
+    bool is_outside = interface == 0;
+    for (size_t i = 0; i < c->filter->outside_count && !is_outside; i++)
+        is_outside = c->filter->outside[i] == interface;
+    return is_outside;
+}
+
+/* When data last moved, out of struct tcp_info, which comes as far as this kernel has it. */
+static void take_info(struct filter_session *s, struct nlmsghdr *m)
+{
+    struct tcp_info info;
+    const struct inet_diag_msg *head = NLMSG_DATA(m);
+    size_t left = m->nlmsg_len - NLMSG_LENGTH(sizeof *head);
+    const char *at = (const char *)(head + 1);
+    s->quiet_in_ms = s->quiet_out_ms = UINT32_MAX;
+    while (left >= sizeof(struct rtattr)) {
+        struct rtattr a;
+        memcpy(&a, at, sizeof a);
+        if (a.rta_len < sizeof a || a.rta_len > left)
+            return;
+        if (a.rta_type == INET_DIAG_INFO && a.rta_len >= RTA_LENGTH(sizeof info)) {
+            memcpy(&info, at + RTA_LENGTH(0), sizeof info);
+            s->quiet_in_ms = info.tcpi_last_data_recv;
+            s->quiet_out_ms = info.tcpi_last_data_sent;
+        }
+        size_t step = RTA_ALIGN(a.rta_len);
+        if (step >= left)
+            return;
+        at += step;
+        left -= step;
+    }
+}
+
+static int session_take(struct cutter *c, const struct inet_diag_msg *m, struct nlmsghdr *whole)
 {
     struct found one = {.session = {.local = address_of(m->id.idiag_src, m->id.idiag_sport, m->idiag_family),
                                     .peer = address_of(m->id.idiag_dst, m->id.idiag_dport, m->idiag_family),
@@ -123,8 +161,9 @@ static int session_take(struct cutter *c, const struct inet_diag_msg *m)
     if (!crosses_outside(c, &one.session))
         return 0;
     int refused = is_refused(c, &one.session);
-    if (refused <= 0)
-        return refused;
+    if (refused <= 0 || !leads_outside(c, &one.session.peer))
+        return refused < 0 ? refused : 0;
+    take_info(&one.session, whole);
     if (c->count == c->cap) {
         size_t cap = c->cap ? c->cap * 2 : 64;
         struct found *more = c->cap < SESSIONS_MAX ? realloc(c->found, cap * sizeof *more) : NULL;
@@ -165,7 +204,7 @@ static int answer_take(struct cutter *c, struct nlmsghdr *m)
     if (m->nlmsg_len < NLMSG_LENGTH(sizeof session) || !c)
         return -EPROTO;
     memcpy(&session, NLMSG_DATA(m), sizeof session);
-    return session_take(c, &session);
+    return session_take(c, &session, m);
 }
 
 static int answers_read(int fd, struct cutter *c)
@@ -189,8 +228,10 @@ static int answers_read(int fd, struct cutter *c)
 
 static int dump(int fd, struct cutter *c, uint8_t family)
 {
-    struct inet_diag_req_v2 request = {
-        .sdiag_family = family, .sdiag_protocol = IPPROTO_TCP, .idiag_states = (uint32_t)STATES};
+    struct inet_diag_req_v2 request = {.sdiag_family = family,
+                                       .sdiag_protocol = IPPROTO_TCP,
+                                       .idiag_ext = 1 << (INET_DIAG_INFO - 1),
+                                       .idiag_states = (uint32_t)STATES};
     int error = ask(fd, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &request);
     return error ? error : answers_read(fd, c);
 }
@@ -235,14 +276,26 @@ static int run(struct cutter *c, bool end, filter_session_seen *seen, void *cont
 int filter_sessions(struct filter *f, uint32_t level, bool end, filter_session_seen *seen, void *context,
                     struct filter_problem *problem)
 {
-    struct cutter c = {.filter = f, .level = level, .own_only = f->settings->flags & FILTER_OWN_ONLY};
+    struct cutter c = {
+        .filter = f, .level = level, .own_only = f->settings->flags & FILTER_OWN_ONLY, .routes = -1};
     int n = filter_judge_load(f, problem);
     if (n)
         return n;
+    if (f->outside_count)
+        c.routes = filter_route_socket();
     n = run(&c, end, seen, context);
+    if (c.routes >= 0)
+        close(c.routes);
     free(c.found);
     if (n < 0)
         return filter_problem_set(problem, n, "sessions cannot be %s: %s", end ? "ended" : "listed",
                                   strerror(-n));
     return n;
+}
+
+void filter_outside_set(struct filter *f, const unsigned *interfaces, size_t count)
+{
+    f->outside_count = count < FILTER_OUTSIDE_MAX ? count : 0;
+    for (size_t i = 0; i < f->outside_count; i++)
+        f->outside[i] = interfaces[i];
 }

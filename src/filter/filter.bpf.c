@@ -96,8 +96,11 @@ ALWAYS_INLINE bool is_refused(struct scene *s)
         peer_find4(&s->peer, p->peer.word[3]);
     else
         peer_find6(&s->peer, &p->peer, s->settings->flags);
-    if (s->peer.class >= FILTER_CLASS_BLOCKED && refuse(s, FILTER_BLOCKED))
-        return true;
+    if (s->peer.class >= FILTER_CLASS_BLOCKED) {
+        if (refuse(s, FILTER_BLOCKED))
+            return true;
+        s->peer.class = FILTER_CLASS_UNKNOWN; /* a dry run: the levels give who is blocked nothing */
+    }
     packet_find_services(p, s->own || !(s->settings->flags & FILTER_OWN_ONLY));
     int rule = s->peer.rules ? rules_find(p, s->peer.rules) : FILTER_RULE_ABSENT;
     if (rule == FILTER_RULE_BLOCK && refuse(s, FILTER_RULE))
@@ -157,6 +160,7 @@ ALWAYS_INLINE bool cookies_hold(struct scene *s, __u32 epoch)
         epoch_count(&c->syn_epoch, &c->syn_used, epoch) > set->syn_limit)
         c->syn_hot_epoch = epoch + 1;
     s->packet.in_flood = epoch - c->syn_hot_epoch + 1 <= 1;
+    s->packet.cookie_port = (__u16)c->cookie_port;
     return s->level->flags & FILTER_LEVEL_COOKIES || s->packet.in_flood;
 }
 
@@ -164,8 +168,10 @@ ALWAYS_INLINE int after_cookie(struct xdp_md *ctx, struct scene *s)
 {
     if (s->packet.is_opening) {
         int outcome = cookie_answer(ctx, &s->packet);
-        if (outcome == COOKIE_NOT_OURS)
+        if (outcome == COOKIE_NOT_OURS) {
+            s->counts->cookie_port += s->packet.in_flood;
             return XDP_PASS;
+        }
         s->reason = outcome == COOKIE_SENT ? FILTER_COOKIE_SENT : FILTER_FRAME_SHORT;
         return outcome == COOKIE_SENT ? XDP_TX : XDP_DROP;
     }

@@ -38,7 +38,7 @@ struct filter_list { /* a network is of a class */
     enum filter_class class;
 };
 
-struct filter_order { /* a rule for a network */
+struct filter_order { /* a rule for a network; of one network the first that fits decides, then wider ones */
     struct addr_prefix prefix;
     struct filter_rule rule;
 };
@@ -86,6 +86,18 @@ int filter_policy_check(const struct filter_policy *, struct filter_problem *);
  * partner, inside or management keeps its class. */
 int filter_host_set(struct filter *, const struct addr *, enum filter_class, uint64_t for_ns);
 int filter_host_clear(struct filter *, const struct addr *);
+/* The same by a person's order. */
+int filter_host_order(struct filter *, const struct addr *, enum filter_class, uint64_t for_ns);
+
+struct filter_standing {
+    enum filter_class class, listed; /* that counts; that the policy says */
+    uint64_t left_ns;                /* until it is `listed` again; 0: it has no end */
+    bool is_ordered, has_rules;
+};
+
+void filter_standing_of(struct filter *, const struct addr *, struct filter_standing *ret);
+bool filter_class_is_listed(enum filter_class); /* partner, inside, management: nothing earned changes it */
+unsigned filter_hosts_sweep(struct filter *);   /* frees some entries whose time is over; how many */
 
 /* ---- where it stands (load.c, attach.c) */
 
@@ -101,7 +113,13 @@ struct filter_options {
  * another shape: nothing was changed, what is attached filters on. NULL with *ret_error set on any failure.
  */
 struct filter *filter_open(const struct filter_options *, struct filter_problem *, int *ret_error);
-void filter_close(struct filter *); /* NULL is fine */
+void filter_close(struct filter *);            /* NULL is fine */
+void filter_pins_are_here(struct filter *);    /* the working directory is the folder of pins from now on */
+bool filter_is_adopted(const struct filter *); /* levels of an earlier loader hold on */
+/* What lies below a folder of pins becomes that user's. Negative errno. */
+int filter_pins_give(const char *pins, unsigned uid, unsigned gid);
+/* Interfaces whose links are pinned there: how many; only `room` are written. */
+size_t filter_pinned_interfaces(const char *pins, unsigned *ret, size_t room);
 
 enum filter_ingress { FILTER_INGRESS_NONE, FILTER_INGRESS_NATIVE, FILTER_INGRESS_GENERIC };
 enum filter_egress { FILTER_EGRESS_NONE, FILTER_EGRESS_TCX, FILTER_EGRESS_CLSACT };
@@ -120,6 +138,19 @@ int filter_attach(struct filter *, unsigned interface, struct filter_attachment 
 int filter_detach(const char *pins, unsigned interface, struct filter_problem *);
 /* Removes tables of other layouts, once every interface was attached. */
 int filter_forget_others(struct filter *);
+/* And pinned programs of other builds: what is attached of them stays until it is replaced. */
+void filter_forget_programs(struct filter *);
+
+/* ---- accept queues (accept.c): two listening sockets of each worker for an address, one for those who go
+ * first */
+
+/* Loads what chooses among them; without it a filter is complete all the same. */
+int filter_accept_open(struct filter *, struct filter_problem *);
+void filter_accept_close(struct filter *);
+bool filter_accepts(const struct filter *);
+/* The socket may be closed after this. Repeating it changes nothing. */
+int filter_accept_add(struct filter *, int fd, unsigned slot, bool is_first, unsigned workers,
+                      struct filter_problem *);
 
 /* ---- isolation (level.c, cut.c, judge.c) */
 
@@ -132,7 +163,11 @@ struct filter_session {
     struct addr local, peer;
     uint32_t state; /* TCP's, as the kernel numbers it */
     uint32_t inode;
+    uint32_t quiet_in_ms, quiet_out_ms; /* since data last came, and went; UINT32_MAX: not known */
 };
+
+/* Sessions whose way leads over other interfaces are no business of filter_sessions. None: all count. */
+void filter_outside_set(struct filter *, const unsigned *interfaces, size_t count);
 
 typedef void filter_session_seen(const struct filter_session *, void *context);
 
@@ -178,6 +213,11 @@ bool filter_nft_render(struct buf *, const struct filter_policy *, uint32_t leve
 /* Text that removes the table, for when the programs hold. */
 void filter_nft_render_removal(struct buf *);
 int filter_nft_apply(struct str text, struct filter_problem *); /* runs nft; one transaction */
+
+struct filter_nft;                          /* the same without running anything (nft_run.c) */
+struct filter_nft *filter_nft_open(void);   /* NULL: no memory. Reads files of the machine */
+void filter_nft_close(struct filter_nft *); /* NULL is fine */
+int filter_nft_run(struct filter_nft *, struct str text, struct filter_problem *);
 
 /* The programs themselves, for tests and measurements through bpf_prog_test_run. */
 int filter_program_fd(const struct filter *, enum filter_direction);

@@ -10,11 +10,11 @@
 #include <linux/types.h>
 
 #define FILTER_MAGIC  0x504f4c44u /* "POLD" */
-#define FILTER_LAYOUT 1u
+#define FILTER_LAYOUT 2u
 
 enum filter_reason {
 #define REASON(name, kind, text) FILTER_##name,
-#include "filter/reasons.def"
+#include "base/filter_reasons.def"
 #undef REASON
     FILTER_REASON_COUNT,
     FILTER_REASON_MAX = 64,
@@ -57,7 +57,9 @@ enum {
     FILTER_UDP_SEEN_MAX = 65'536, /* questions over UDP that may be answered */
     FILTER_FRAGMENT_SLOTS = 4096,
     FILTER_FRAGMENT_PARTS = 8,
-    FILTER_GATE_ROWS = 4096, /* x 256 bytes: hashed IPv6 networks */
+    FILTER_GATE_ROWS = 4096,    /* x 256 bytes: hashed IPv6 networks */
+    FILTER_GROUPS = 64,         /* addresses that are listened on */
+    FILTER_GROUP_SOCKETS = 128, /* of one: two for each worker */
     FILTER_SAMPLE_BYTES = 192,
     FILTER_SAMPLE_RING = 1 << 20,
 };
@@ -148,7 +150,8 @@ struct filter_net {
 struct filter_host {
     __u64 until_ns; /* CLOCK_BOOTTIME; a class that was earned always ends */
     __u8 class;
-    __u8 unused[7];
+    __u8 is_ordered; /* by a person: what was earned does not change it */
+    __u8 unused[6];
 };
 
 enum filter_action { FILTER_RULE_ABSENT, FILTER_RULE_ALLOW, FILTER_RULE_BLOCK };
@@ -178,6 +181,21 @@ struct filter_own {
     __u8 unused;
 };
 
+struct filter_group_key { /* an address that is listened on; its port in host order */
+    union filter_ip ip;
+    __u32 port, unused;
+};
+
+struct filter_group {
+    __u32 number, workers;
+};
+
+/* Where a worker's listening socket stands. */
+static inline __u32 filter_group_socket(__u32 group, __u32 worker, __u32 is_first)
+{
+    return group * FILTER_GROUP_SOCKETS + worker * 2 + is_first;
+}
+
 struct filter_udp_key {
     union filter_ip peer, local;
     __u16 peer_port, local_port;
@@ -205,6 +223,8 @@ struct filter_counts {                   /* of one CPU */
     __u32 class_used[FILTER_CLASS_MAX];
     __u32 syn_epoch, syn_used, syn_hot_epoch;
     __u32 sample_epoch, sampled_drops, sampled_passes;
+    __u32 cookie_port; /* see cookie.bpf.h, socket_of */
+    __u32 unused;
 };
 
 struct filter_own_counts {
@@ -240,6 +260,7 @@ _Static_assert(sizeof(struct filter_level) == 8 * FILTER_CLASS_MAX + 8, "level")
 _Static_assert(sizeof(struct filter_net) == 4, "net");
 _Static_assert(sizeof(struct filter_host) == 16, "host");
 _Static_assert(sizeof(struct filter_rule) == 16, "rule");
+_Static_assert(sizeof(struct filter_group_key) == 24, "group key");
 _Static_assert(sizeof(struct filter_udp_key) == 40, "udp key");
 _Static_assert(sizeof(struct filter_fragments) == 16 + 4 * FILTER_FRAGMENT_PARTS, "fragments");
 _Static_assert(sizeof(struct filter_sample) == 24 + FILTER_SAMPLE_BYTES, "sample");

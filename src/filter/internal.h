@@ -40,10 +40,25 @@ enum {
     FILTER_CELLS6 = FILTER_GATE_ROWS * 256,
     FILTER_PORT_BYTES = 2 * 65'536 * 2,
     FILTER_SETS_HALF = FILTER_SETS / 2,
+    FILTER_OUTSIDE_MAX = 64,
+    FILTER_SWEEP_KEYS = 1024,
+};
+
+enum filter_kept { /* what is pinned of a build's programs (keep.c) */
+                   FILTER_KEPT_IN,
+                   FILTER_KEPT_OUT,
+                   FILTER_KEPT_JUDGE_IN,
+                   FILTER_KEPT_JUDGE_OUT,
+                   FILTER_KEPT_JUDGE_DATA,
+                   FILTER_KEPT_ACCEPT,
+                   FILTER_KEPT
 };
 
 struct filter {
-    struct polder_filter *programs, *judge; /* judge: NULL until somebody asks */
+    int program[2], judge[2]; /* [direction]; judge: -1 until somebody asks */
+    int judge_data;
+    uint32_t *judged_level; /* the judge's own variable, mapped */
+    uint64_t build;         /* hash of the objects that programs come from */
     struct filter_fds fd;
     char *pins; /* NULL: nothing is pinned */
     /* Tables mapped into our memory: a store is in force at once. */
@@ -56,6 +71,12 @@ struct filter {
     int expedite_fd;   /* /sys/kernel/rcu_expedited; -1: not ours to set */
     bool stamps;       /* tcp_timestamps is 2 */
     uint8_t wscale;    /* what this kernel announces */
+    bool is_adopted;
+    struct filter_accept *accept; /* NULL: not loaded */
+    unsigned outside[FILTER_OUTSIDE_MAX];
+    size_t outside_count;
+    uint64_t swept[2]; /* keys of hosts4 and hosts6, as far as a sweep has come */
+    bool is_sweeping[2];
 };
 
 [[gnu::format(printf, 3, 4)]] int filter_problem_set(struct filter_problem *, int error, const char *format,
@@ -67,10 +88,27 @@ int filter_judge_run(struct filter *, uint32_t level, enum filter_direction, con
 const char *filter_pin_path(const struct filter *, const char *name, unsigned number, char *memory,
                             size_t cap);
 
+/* keep.c */
+void filter_keep_name(struct filter *, const void *object, size_t n); /* before all else */
+/* Descriptors of those from first to last; false: not all of them are there, and none was opened. */
+bool filter_keep_find(struct filter *, enum filter_kept first, enum filter_kept last, int ret[]);
+void filter_keep_store(struct filter *, enum filter_kept, int fd);
+void filter_keep_forget_others(const struct filter *);
+
+/* accept.c */
+const void *filter_accept_object(size_t *ret_n);
+
 /* level.c */
 void filter_wait_for_programs(const struct filter *); /* until every program that runs now has ended */
 void filter_sysctls_find(struct filter *, bool may_set);
 void filter_sysctls_close(struct filter *);
+
+/* apply.c: the key of hosts4 or hosts6, and which of them it is. */
+int filter_host_key(const struct filter *, const struct addr *, uint64_t *ret);
+
+/* route.c */
+int filter_route_socket(void);                                  /* negative errno */
+unsigned filter_route_interface(int fd, const struct addr *to); /* 0: nobody knows */
 
 /* compile.c: a policy as tables. Pure. */
 struct filter_net_row {

@@ -2,6 +2,7 @@
  *
  * Pins:  PINS/layout-N/NAME   the tables of layout N
  *        PINS/in-IFINDEX, PINS/out-IFINDEX   the links (attach.c)
+ *        PINS/programs-HASH/NAME             the programs of a build (keep.c)
  *
  * Invariants
  * 1. What is attached is never touched here: a load that fails leaves everything filtering as it did.
@@ -20,6 +21,8 @@
 #include <bpf/bpf.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -28,7 +31,12 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-enum { BPF_FS_MAGIC_NUMBER = 0xcafe4a11, PATH_MAX_BYTES = 512, JUDGE_FRAME_MAX = 2048 };
+enum {
+    BPF_FS_MAGIC_NUMBER = 0xcafe4a11,
+    PATH_MAX_BYTES = 512,
+    JUDGE_FRAME_MAX = 2048,
+    JUDGE_DATA_BYTES = 4096
+};
 
 /* The last thing that libbpf complained of: it speaks through one function for the whole process. */
 static char last_complaint[200];
@@ -132,14 +140,33 @@ static bool others_join(const struct filter *f, struct filter_control *to)
     return found;
 }
 
-static int pins_set(struct filter *f, struct filter_problem *problem)
+static void fd_close(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+static void fds_close(struct filter *f)
+{
+#define TABLE(name) fd_close(&f->fd.name);
+    FILTER_TABLES(TABLE)
+#undef TABLE
+    for (unsigned way = 0; way < 2; way++) {
+        fd_close(&f->program[way]);
+        fd_close(&f->judge[way]);
+    }
+    fd_close(&f->judge_data);
+}
+
+static int pins_set(const struct filter *f, struct polder_filter *programs, struct filter_problem *problem)
 {
     char folder[PATH_MAX_BYTES], path[PATH_MAX_BYTES + 32];
     struct bpf_map *map;
     filter_pin_path(f, "layout", FILTER_LAYOUT, folder, sizeof folder);
     if (mkdir(folder, 0700) < 0 && errno != EEXIST)
         return filter_problem_set(problem, -errno, "cannot make %s: %s", folder, strerror(errno));
-    bpf_object__for_each_map(map, f->programs->obj)
+    bpf_object__for_each_map(map, programs->obj)
     {
         if (bpf_map__is_internal(map))
             continue;
@@ -158,17 +185,29 @@ static void seed_set(struct polder_filter *programs)
     programs->rodata->seed = seed;
 }
 
-static int programs_load(struct filter *f, struct filter_problem *problem)
+/* Their descriptors are ours; the skeleton goes. */
+static int programs_take(struct filter *f, struct polder_filter *programs)
 {
-    f->programs = polder_filter__open();
-    if (!f->programs)
-        return filter_problem_set(problem, -ENOMEM, "the packet programs cannot be opened: %s",
-                                  last_complaint);
-    seed_set(f->programs);
-    int error = f->pins ? pins_set(f, problem) : 0;
+#define TABLE(name) f->fd.name = fcntl(bpf_map__fd(programs->maps.name), F_DUPFD_CLOEXEC, 3);
+    FILTER_TABLES(TABLE)
+#undef TABLE
+    f->program[FILTER_IN] = fcntl(bpf_program__fd(programs->progs.polder_in), F_DUPFD_CLOEXEC, 3);
+    f->program[FILTER_OUT] = fcntl(bpf_program__fd(programs->progs.polder_out), F_DUPFD_CLOEXEC, 3);
+    filter_keep_store(f, FILTER_KEPT_IN, f->program[FILTER_IN]);
+    filter_keep_store(f, FILTER_KEPT_OUT, f->program[FILTER_OUT]);
+    return f->program[FILTER_IN] < 0 || f->program[FILTER_OUT] < 0 ? -errno : 0;
+}
+
+static int programs_load_from(struct filter *f, struct polder_filter *programs,
+                              struct filter_problem *problem)
+{
+    seed_set(programs);
+    int error = f->pins ? pins_set(f, programs, problem) : 0;
     if (error)
         return error;
-    error = polder_filter__load(f->programs);
+    error = polder_filter__load(programs);
+    if (!error)
+        error = programs_take(f, programs);
     if (error == -EPERM)
         return filter_problem_set(problem, error,
                                   "the kernel loads no packet programs for this process (CAP_BPF "
@@ -182,6 +221,41 @@ static int programs_load(struct filter *f, struct filter_problem *problem)
     return 0;
 }
 
+static int programs_load(struct filter *f, struct filter_problem *problem)
+{
+    struct polder_filter *programs = polder_filter__open();
+    if (!programs)
+        return filter_problem_set(problem, -ENOMEM, "the packet programs cannot be opened: %s",
+                                  last_complaint);
+    int error = programs_load_from(f, programs, problem);
+    polder_filter__destroy(programs);
+    return error;
+}
+
+static int table_open(const char *folder, const char *name)
+{
+    char path[PATH_MAX_BYTES + 32];
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    return bpf_obj_get(path);
+}
+
+/* What an earlier process of this build left: tables and programs. False: something is missing. */
+static bool programs_adopt(struct filter *f)
+{
+    char folder[PATH_MAX_BYTES];
+    bool whole = f->pins != NULL;
+    if (!whole)
+        return false;
+    filter_pin_path(f, "layout", FILTER_LAYOUT, folder, sizeof folder);
+#define TABLE(name) whole = (f->fd.name = table_open(folder, #name)) >= 0 && whole;
+    FILTER_TABLES(TABLE)
+#undef TABLE
+    if (whole && filter_keep_find(f, FILTER_KEPT_IN, FILTER_KEPT_OUT, f->program))
+        return true;
+    fds_close(f);
+    return false;
+}
+
 static void *table_map(int fd, size_t bytes)
 {
     void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -190,9 +264,6 @@ static void *table_map(int fd, size_t bytes)
 
 static int tables_map(struct filter *f, struct filter_problem *problem)
 {
-#define TABLE(name) f->fd.name = bpf_map__fd(f->programs->maps.name);
-    FILTER_TABLES(TABLE)
-#undef TABLE
     f->control = table_map(f->fd.control, sizeof *f->control);
     f->settings = table_map(f->fd.settings, sizeof *f->settings);
     f->class16 = table_map(f->fd.class16, FILTER_CELLS16);
@@ -210,6 +281,7 @@ static void control_begin(struct filter *f, uint32_t level)
     bool is_adopted = f->control->magic == FILTER_MAGIC && f->control->layout == FILTER_LAYOUT;
     struct filter_control begin = {.magic = FILTER_MAGIC, .layout = FILTER_LAYOUT};
     bool has_others = f->pins && others_join(f, &begin);
+    f->is_adopted = is_adopted || has_others;
     if (is_adopted)
         return;
     if (!has_others)
@@ -233,7 +305,7 @@ static int open_all(struct filter *f, const struct filter_options *options, stru
     int error = options->pins ? prepare_folder(options->pins, problem) : 0;
     if (!error && options->pins && !(f->pins = strdup(options->pins)))
         error = filter_problem_set(problem, -ENOMEM, "no memory");
-    if (!error)
+    if (!error && !programs_adopt(f))
         error = programs_load(f, problem);
     if (!error)
         error = tables_map(f, problem);
@@ -242,6 +314,16 @@ static int open_all(struct filter *f, const struct filter_options *options, stru
     control_begin(f, options->level);
     filter_sysctls_find(f, options->set_sysctls);
     return levels_write(f, problem);
+}
+
+/* Which programs these are: both objects make one build. */
+static void build_name(struct filter *f)
+{
+    size_t n;
+    const void *object = polder_filter__elf_bytes(&n);
+    filter_keep_name(f, object, n);
+    object = filter_accept_object(&n);
+    filter_keep_name(f, object, n);
 }
 
 struct filter *filter_open(const struct filter_options *options, struct filter_problem *problem,
@@ -254,7 +336,12 @@ struct filter *filter_open(const struct filter_options *options, struct filter_p
         *ret_error = filter_problem_set(problem, -ENOMEM, "no memory");
         return NULL;
     }
-    f->syncookies_fd = f->expedite_fd = -1;
+    f->syncookies_fd = f->expedite_fd = f->judge_data = -1;
+    f->program[0] = f->program[1] = f->judge[0] = f->judge[1] = -1;
+#define TABLE(name) f->fd.name = -1;
+    FILTER_TABLES(TABLE)
+#undef TABLE
+    build_name(f);
     *ret_error = open_all(f, options, problem);
     if (*ret_error == 0)
         return f;
@@ -280,24 +367,43 @@ void filter_close(struct filter *f)
     table_unmap(f->ports, FILTER_PORT_BYTES);
     ring_buffer__free(f->ring);
     filter_sysctls_close(f);
-    polder_filter__destroy(f->judge);
-    polder_filter__destroy(f->programs);
+    filter_accept_close(f);
+    table_unmap(f->judged_level, JUDGE_DATA_BYTES);
+    fds_close(f);
     free(f->pins);
     free(f);
 }
 
-int filter_program_fd(const struct filter *f, enum filter_direction direction)
+void filter_pins_are_here(struct filter *f)
 {
-    const struct bpf_program *program =
-        direction == FILTER_IN ? f->programs->progs.polder_in : f->programs->progs.polder_out;
-    return bpf_program__fd(program);
+    must(f->pins && f->pins[0]);
+    f->pins[0] = '.';
+    f->pins[1] = '\0';
 }
 
-/* Once more, with the same tables, as a judge. */
-int filter_judge_load(struct filter *f, struct filter_problem *problem)
+bool filter_is_adopted(const struct filter *f)
 {
-    if (f->judge)
-        return 0;
+    return f->is_adopted;
+}
+
+int filter_program_fd(const struct filter *f, enum filter_direction direction)
+{
+    return f->program[direction];
+}
+
+static int judge_take(struct filter *f, struct polder_filter *judge)
+{
+    f->judge[FILTER_IN] = fcntl(bpf_program__fd(judge->progs.polder_in), F_DUPFD_CLOEXEC, 3);
+    f->judge[FILTER_OUT] = fcntl(bpf_program__fd(judge->progs.polder_out), F_DUPFD_CLOEXEC, 3);
+    f->judge_data = fcntl(bpf_map__fd(judge->maps.data), F_DUPFD_CLOEXEC, 3);
+    filter_keep_store(f, FILTER_KEPT_JUDGE_IN, f->judge[FILTER_IN]);
+    filter_keep_store(f, FILTER_KEPT_JUDGE_OUT, f->judge[FILTER_OUT]);
+    filter_keep_store(f, FILTER_KEPT_JUDGE_DATA, f->judge_data);
+    return f->judge[FILTER_IN] < 0 || f->judge[FILTER_OUT] < 0 || f->judge_data < 0 ? -errno : 0;
+}
+
+static int judge_load(struct filter *f)
+{
     struct polder_filter *judge = polder_filter__open();
     int error = judge ? 0 : -ENOMEM;
     if (!error) {
@@ -308,12 +414,32 @@ int filter_judge_load(struct filter *f, struct filter_problem *problem)
     }
     if (!error)
         error = polder_filter__load(judge);
-    if (error) {
-        polder_filter__destroy(judge);
+    if (!error)
+        error = judge_take(f, judge);
+    polder_filter__destroy(judge);
+    return error;
+}
+
+/* Once more, with the same tables, as a judge. */
+int filter_judge_load(struct filter *f, struct filter_problem *problem)
+{
+    int found[3], error = 0;
+    if (f->judged_level)
+        return 0;
+    if (filter_keep_find(f, FILTER_KEPT_JUDGE_IN, FILTER_KEPT_JUDGE_DATA, found)) {
+        f->judge[FILTER_IN] = found[0];
+        f->judge[FILTER_OUT] = found[1];
+        f->judge_data = found[2];
+    } else {
+        error = judge_load(f);
+    }
+    char *data = error ? NULL : table_map(f->judge_data, JUDGE_DATA_BYTES);
+    if (!error && !data)
+        error = -errno;
+    if (error)
         return filter_problem_set(problem, error, "the packet programs cannot be loaded to judge: %s",
                                   last_complaint);
-    }
-    f->judge = judge;
+    f->judged_level = (uint32_t *)(void *)(data + offsetof(struct polder_filter__data, judged_level));
     return 0;
 }
 
@@ -322,14 +448,12 @@ int filter_judge_run(struct filter *f, uint32_t level, enum filter_direction dir
                      size_t n)
 {
     char out[JUDGE_FRAME_MAX];
-    const struct bpf_program *program =
-        direction == FILTER_IN ? f->judge->progs.polder_in : f->judge->progs.polder_out;
     LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame, .data_size_in = (__u32)n, .data_out = out,
                 .data_size_out = sizeof out, .repeat = 1);
     if (n > JUDGE_FRAME_MAX)
         return -EMSGSIZE;
-    f->judge->data->judged_level = level;
-    int error = bpf_prog_test_run_opts(bpf_program__fd(program), &run);
+    *(volatile uint32_t *)f->judged_level = level;
+    int error = bpf_prog_test_run_opts(f->judge[direction], &run);
     if (error)
         return error;
     return direction == FILTER_IN ? run.retval == XDP_PASS : run.retval == 0 /* TC_ACT_OK */;
@@ -365,4 +489,9 @@ int filter_forget_others(struct filter *f)
     }
     closedir(folder);
     return 0;
+}
+
+void filter_forget_programs(struct filter *f)
+{
+    filter_keep_forget_others(f);
 }

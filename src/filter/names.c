@@ -8,7 +8,7 @@ static const struct {
     enum kind kind;
 } reasons[] = {
 #define REASON(name, kind, text) {#name, text, kind},
-#include "filter/reasons.def"
+#include "base/filter_reasons.def"
 #undef REASON
 };
 

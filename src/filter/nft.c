@@ -32,14 +32,6 @@ struct writer {
     bool is_out;
 };
 
-static void write_prefix(struct buf *b, const struct addr_prefix *p)
-{
-    struct addr a = {.is_v4 = filter_prefix_is_v4(p)};
-    memcpy(a.ip, p->ip, 16);
-    addr_write_ip(b, &a);
-    buf_printf(b, "/%u", a.is_v4 ? p->bits - 96u : p->bits);
-}
-
 static bool name_is_writable(struct str name)
 {
     for (size_t i = 0; i < name.n; i++)
@@ -91,7 +83,7 @@ static void write_networks(struct writer *w, bool is_v4, unsigned bits, unsigned
         if (!any)
             buf_printf(w->out, "        %s %s {", is_v4 ? "ip" : "ip6", w->is_out ? "daddr" : "saddr");
         buf_printf(w->out, "%s ", any ? "," : "");
-        write_prefix(w->out, &p->lists[i].prefix);
+        addr_write_prefix(w->out, &p->lists[i].prefix);
         any = true;
     }
     if (any)
@@ -216,7 +208,7 @@ static void write_order_sets(struct writer *w)
             w->out,
             "    set order%zu {\n        type %s\n        flags interval, timeout\n        elements = { ", i,
             filter_prefix_is_v4(&o->prefix) ? "ipv4_addr" : "ipv6_addr");
-        write_prefix(w->out, &o->prefix);
+        addr_write_prefix(w->out, &o->prefix);
         uint64_t left_s = (o->rule.until_ns - w->now_ns) / 1'000'000'000u;
         buf_printf(w->out, " timeout %llus }\n    }\n", (unsigned long long)(left_s ? left_s : 1));
     }
@@ -242,7 +234,7 @@ static void write_order(struct writer *w, size_t number, const char *more)
     if (o->rule.until_ns)
         buf_printf(w->out, "@order%zu", number);
     else
-        write_prefix(w->out, &o->prefix);
+        addr_write_prefix(w->out, &o->prefix);
     write_order_ports(w, &o->rule);
     buf_printf(w->out, "%s %s\n", more, o->rule.action == FILTER_RULE_BLOCK ? "counter drop" : "accept");
 }
@@ -268,12 +260,11 @@ static void write_orders(struct writer *w)
 {
     buf_printf(w->out, "    chain orders_%s {\n", w->is_out ? "out" : "in");
     for (unsigned bits = 129; bits-- > 0;)
-        for (unsigned action = FILTER_RULE_BLOCK; action >= FILTER_RULE_ALLOW; action--)
-            for (size_t i = 0; i < w->policy->order_count; i++) {
-                const struct filter_order *o = &w->policy->orders[i];
-                if (o->prefix.bits == bits && o->rule.action == action && order_holds(w, &o->rule))
-                    write_order_both(w, i);
-            }
+        for (size_t i = 0; i < w->policy->order_count; i++) {
+            const struct filter_order *o = &w->policy->orders[i];
+            if (o->prefix.bits == bits && order_holds(w, &o->rule))
+                write_order_both(w, i);
+        }
     BUF_LIT(w->out, "    }\n");
 }
 

@@ -47,11 +47,12 @@ struct packet {
     __u8 protocol, tcp_flags, icmp_type, kind, fragment, is_plain_ip /* no options or extension headers */;
     __u8 ip_options; /* bytes of IPv4 options, which ip4_options.bpf.h reads */
     __u8 is_out;
-    __u8 is_opening; /* nothing went before it: TCP's SYN */
-    __u8 level;      /* under which it stands */
-    __u8 in_flood;   /* SYNs come faster than usual */
-    __u32 services;  /* what it may be for, if the peer began */
-    __u32 asked;     /* what it may be for, if we began */
+    __u8 is_opening;   /* nothing went before it: TCP's SYN */
+    __u8 level;        /* under which it stands */
+    __u8 in_flood;     /* SYNs come faster than usual */
+    __u16 cookie_port; /* then asked for with this one */
+    __u32 services;    /* what it may be for, if the peer began */
+    __u32 asked;       /* what it may be for, if we began */
 };
 
 /* Of either family; <linux/icmp.h> would bring the C library along. */

@@ -334,7 +334,7 @@ static bool make_parts(struct master *m, const struct config *config)
     timer_init(&m->ticket_timer, rotation_due);
     timer_init(&m->stop_timer, stop_overdue);
     rotate_ticket_keys(m);
-    return m->signals && make_shared(m);
+    return m->signals && make_shared(m) && perimeter_make(m);
 }
 
 static int run(struct master *m, struct loaded_config *first)
@@ -351,6 +351,7 @@ static int run(struct master *m, struct loaded_config *first)
         return 1;
     }
     listening_take_logs(m, first);
+    perimeter_open_state(m, &first->config->gate);
     change_start(m, first);
     start_children(m, first->config);
     timer_set(m->loop, &m->ticket_timer, loop_now_ms(m->loop) + first->config->gate.ticket_rotation_ms);
@@ -361,7 +362,7 @@ static int run(struct master *m, struct loaded_config *first)
 
 static void usage(FILE *to)
 {
-    fputs("usage: polder-gate --config FILE [--check]\n"
+    fputs("usage: polder-gate --config FILE [--check | --boot]\n"
           "       polder-gate --version\n"
           "The access gateway. It runs in the foreground; `polder` is the operator's command. See "
           "polder-gate(8).\n",
@@ -390,7 +391,7 @@ static bool add_breach(struct master *m, struct str value)
 static int master_main(int argc, char **argv)
 {
     static struct master m;
-    bool check = false;
+    bool check = false, boot = false;
     m = (struct master){.argv = argv,
                         .config_path = "/etc/polder/polder.yaml",
                         .lock_fd = -1,
@@ -400,6 +401,9 @@ static int master_main(int argc, char **argv)
                         .event_log_fd = -1,
                         .waf_log_fd = -1,
                         .shared_fd = -1,
+                        .perimeter_fd = -1,
+                        .isolation_fd = -1,
+                        .perimeter_read_fd = -1,
                         .prefilter_fd = -1,
                         .next_generation = 1};
     for (int i = 1; i < argc; i++) {
@@ -414,6 +418,8 @@ static int master_main(int argc, char **argv)
         }
         if (str_eq(arg, STR("--check")))
             check = true;
+        else if (str_eq(arg, STR("--boot")))
+            boot = true;
         else if (str_eq(arg, STR("--config")) && i + 1 < argc)
             m.config_path = argv[++i];
 #ifdef POLDER_BREACH
@@ -427,6 +433,8 @@ static int master_main(int argc, char **argv)
             return 2;
         }
     }
+    if (boot)
+        return boot_main(m.config_path);
     struct arena *problems = arena_new(8 << 20);
     struct str text = STR("out of memory\n");
     struct loaded_config *first = problems ? loaded_config_new(m.config_path, &text, problems) : NULL;
@@ -457,6 +465,9 @@ int main(int argc, char **argv)
         return filter_main(argc, argv);
     case ROLE_COMPILER:
         return compiler_main(argc, argv);
+    case ROLE_OWNER:
+    case ROLE_AUDIT:
+    case ROLE_EXPORTER:
     case ROLE_ANY:
     case ROLE_MASTER:
         break;

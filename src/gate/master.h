@@ -17,12 +17,14 @@
  * one that is being started again is waited for, and brought up to the one in force first.
  *  3. A role is connected to others only once it has a configuration: what they ask, it can answer.
  *  4. A listening socket is closed only after no committed configuration uses it.
- *  5. Who ordered a change hears that it is in force only when every worker serves by it. */
+ *  5. Who ordered a change hears that it is in force only when every worker serves by it, and the filter
+ *     filters by it. */
 #ifndef POLDER_GATE_MASTER_H
 #define POLDER_GATE_MASTER_H
 
 #include "config/config.h"
 #include "gate/role_process.h"
+#include "proxy/admit_memory.h"
 #include "proxy/inspect_rules.h"
 #include "proxy/shared.h"
 #include "waf/waf.h"
@@ -55,7 +57,7 @@ struct child {
     uint64_t generation;  /* committed in it; 0: none yet */
     uint64_t offered;     /* handed to it and not yet answered; 0: none */
     uint64_t prepared;    /* the newest that it can use */
-    uint64_t committing;  /* told to a worker and not yet done; 0: none */
+    uint64_t committing;  /* told to a worker or the filter and not yet done; 0: none */
     unsigned keys_loaded; /* signer: of those offered */
 };
 
@@ -63,6 +65,7 @@ struct listening {
     struct addr address;
     unsigned slot; /* the worker's; UINT_MAX: not a listener of workers (management) */
     int fd;
+    bool is_first; /* the queue of partners and known users */
 };
 
 /* A configuration with what the roles need of it. */
@@ -117,6 +120,15 @@ struct master {
     int prefilter_fd;            /* what the compiler that runs writes into; -1: none */
     unsigned prefilter_failures; /* for the configuration in force */
 
+    int perimeter_fd, perimeter_read_fd; /* the same memory; the second cannot be mapped for writing */
+    int wake_fds[WORKERS_MAX];           /* eventfds, by worker */
+    int admission_fd, admission_read_fd; /* likewise; the master's own mapping of it */
+    size_t admission_size;
+    void *admission_memory;
+    struct admit_memory admission;
+    struct admission *pressure; /* only to note it */
+    struct timer pressure_timer;
+    int isolation_fd; /* the folder of record and journal; -1: it cannot be opened */
     int shared_fd;
     size_t shared_size;
     struct shared shared;
@@ -177,7 +189,11 @@ bool listening_open(struct master *, const struct config *, char *ret_why,
                     size_t cap); /* what is not open yet */
 void listening_close_unused(struct master *,
                             const struct config *); /* NULL: all but that of the management address */
-int listening_find(const struct master *, const struct addr *, unsigned slot); /* fd, or -1 */
+int listening_find(const struct master *, const struct addr *, unsigned slot);       /* fd, or -1 */
+int listening_find_first(const struct master *, const struct addr *, unsigned slot); /* of the first queue */
+bool listening_has_first(const struct config *); /* whether it wants second queues */
+/* To the filter, which puts them under the program that chooses; again and again, which changes nothing. */
+void listening_tell_filter(struct child *filter);
 bool listening_add(struct master *, const struct addr *, unsigned slot, int fd);
 bool listening_open_management(struct master *, const struct config_gate *, char *ret_why, size_t cap);
 bool listening_open_control(struct master *, const struct config_gate *, char *ret_why, size_t cap);
@@ -187,6 +203,21 @@ bool listening_open_logs(struct loaded_config *, const struct config_gate *befor
 void listening_take_logs(struct master *,
                          struct loaded_config *); /* those it opened are the master's from now on */
 void listening_reopen_logs(struct master *);
+
+/* ---- master_perimeter.c */
+bool perimeter_make(struct master *);
+/* The places of a configuration's upstreams and clusters in the memory of admission. */
+void perimeter_claim(struct master *, const struct config *, uint64_t generation, uint64_t oldest);
+void perimeter_worker_ended(struct master *, unsigned slot); /* what it held there is free again */
+
+/* ---- master_pressure.c */
+bool pressure_begin(struct master *); /* false: no memory */
+/* The folder of isolation's record and journal, made where it is missing. What fails is said: without it the
+ * level is closed. */
+void perimeter_open_state(struct master *, const struct config_gate *);
+bool perimeter_overdue_came(struct child *, struct str bytes);
+bool perimeter_end_adopted_came(struct child *, struct str bytes);
+bool perimeter_send(struct child *); /* to filter, workers and observer; false: the channel is full or gone */
 
 /* ---- master_adopt.c */
 bool adopt_lock(struct master *, const struct config_gate *, char *ret_why,
@@ -213,6 +244,9 @@ bool prefilter_compiler_up(const struct child *);
 bool prefilter_progress_came(const struct child *, struct str bytes);
 bool prefilter_came(struct child *, struct str bytes);
 bool prefilter_wants_compiler_back(struct master *); /* it ended */
+
+/* ---- boot.c: before any network is up; needs no process of the gate. Returns the exit status. */
+int boot_main(const char *config_path);
 
 /* ---- notify.c: sd_notify(3), without the library */
 void notify_systemd(const char *text);

@@ -13,6 +13,7 @@
 #include "gate/master.h"
 
 #include "sys/channel.h"
+#include "sys/net.h"
 #include "sys/process.h"
 
 #include <dirent.h>
@@ -214,6 +215,12 @@ static bool is_still(pid_t pid, uint64_t ticks)
     return ticks && start_time(pid) == ticks;
 }
 
+/* The filter waits for them when an order about isolation closes: they cannot hear of it. */
+static void tell_left(const struct adopted *a)
+{
+    atomic_store_explicit(&a->master->shared.header->adopted_workers, a->workers_left, memory_order_release);
+}
+
 static void take_role(struct adopted *a, struct str line)
 {
     uint64_t pid, ticks, role, slot, told;
@@ -238,6 +245,7 @@ static void take_role(struct adopted *a, struct str line)
                                              .is_told = told != 0};
     a->workers_left += role == ROLE_WORKER;
     a->left++;
+    tell_left(a);
 }
 
 static void take_listening(struct master *m, struct str line)
@@ -267,7 +275,9 @@ static void copy_listening(struct master *m, const struct old_role *r, int numbe
     int fd = (int)syscall(SYS_pidfd_getfd, r->exited.fd, number, 0); /* close-on-exec */
     if (fd < 0)
         return;
-    if (!listening_address(fd, &address) || listening_find(m, &address, slot) >= 0 ||
+    if (!listening_address(fd, &address) ||
+        (net_is_first(fd) ? listening_find_first(m, &address, slot) : listening_find(m, &address, slot)) >=
+            0 ||
         !listening_add(m, &address, slot, fd))
         close(fd);
 }
@@ -353,7 +363,9 @@ static void old_role_exited(struct io *io, uint32_t events [[maybe_unused]])
     waitpid(r->pid, NULL, WNOHANG); /* ours after an upgrade; somebody else's otherwise */
     loop_close(a->master->loop, io);
     a->left--;
-    if (r->role == ROLE_WORKER && --a->workers_left == 0)
+    a->workers_left -= r->role == ROLE_WORKER;
+    tell_left(a);
+    if (r->role == ROLE_WORKER && a->workers_left == 0)
         end_rest(a);
     adopt_write_state(a->master);
     master_child_ended(a->master);

@@ -105,6 +105,10 @@ struct loaded_config *loaded_config_new(const char *path, struct str *ret_proble
     l->config = config_parse(str_of(path), l->yaml, &files, problems, &list, &count);
     config_problems_print(&text, str_of(path), l->yaml, list, count, isatty(STDERR_FILENO));
     *ret_problems = buf_text(&text);
+    if (l->config && !l->config->listener_count) {
+        buf_printf(&text, "%s: it describes no gate (listeners, upstreams, clusters)\n", path);
+        goto failed;
+    }
     if (!l->config || !check_certificates(l->config, &text, &warnings, l->arena))
         goto failed;
     if (!inspect_check(l->config, &files, &text, &rules))
@@ -197,6 +201,10 @@ static bool send_listeners(struct child *c, const struct loaded_config *l)
         int fd = listening_find(c->master, &l->config->listeners[i].address, c->slot);
         if (fd < 0 || msg_listener_send(c->channel, &m, fd) < 0)
             return false;
+        struct msg_listener_first first = {.generation = l->generation, .index = (uint16_t)i};
+        fd = listening_find_first(c->master, &l->config->listeners[i].address, c->slot);
+        if (fd >= 0 && listening_has_first(l->config) && msg_listener_first_send(c->channel, &first, fd) < 0)
+            return false;
     }
     return true;
 }
@@ -280,6 +288,7 @@ static void claim_shared(struct master *m, const struct loaded_config *l)
     for (unsigned i = 0; i < l->config->cluster_count; i++)
         shared_cluster_claim(&m->shared, shared_cluster_key(l->config->clusters[i].name), l->generation,
                              oldest);
+    perimeter_claim(m, l->config, l->generation, oldest);
     for (unsigned i = 0; i < l->config->upstream_count; i++) {
         const struct config_upstream *u = &l->config->upstreams[i];
         for (unsigned e = 0; e < u->endpoint_count; e++) {
@@ -455,7 +464,8 @@ static void begin_settling(struct master *m, const struct config *old)
     for (unsigned i = 0; i < CHILDREN_MAX; i++) {
         struct child *c = &m->children[i];
         bool is_told = c->state == CHILD_UP && c->channel && c->generation == m->current->generation;
-        c->committing = c->role == ROLE_WORKER && is_told ? m->current->generation : 0;
+        bool says_so = c->role == ROLE_WORKER || c->role == ROLE_FILTER;
+        c->committing = says_so && is_told ? m->current->generation : 0;
     }
     change_settle(m);
 }

@@ -26,7 +26,8 @@ static void hello_overdue(struct timer *t);
 
 bool child_needs_config(const struct child *c)
 {
-    return c->role == ROLE_WORKER || c->role == ROLE_DIALER || c->role == ROLE_OBSERVER;
+    return c->role == ROLE_WORKER || c->role == ROLE_DIALER || c->role == ROLE_OBSERVER ||
+           c->role == ROLE_FILTER;
 }
 
 static void set_state(struct child *c, enum child_state state)
@@ -54,9 +55,11 @@ static unsigned collect_fds(struct child *c, int channel, int *fds)
         fds[n++] = c->master->event_log_fd;
         fds[n++] = c->master->waf_log_fd;
     }
+    if (c->role == ROLE_FILTER)
+        fds[n++] = c->master->isolation_fd;
     if (c->role == ROLE_COMPILER)
         fds[n++] = prefilter_result_fd(c->master);
-    if (c->role == ROLE_WORKER) {
+    if (c->role == ROLE_WORKER || c->role == ROLE_FILTER) {
         const struct loaded_config *l = c->master->current ? c->master->current : c->master->change;
         must(l); /* nobody is started before there is a configuration */
         fds[n++] = l->bundle_fd;
@@ -212,8 +215,10 @@ static void clear(struct child *c)
     channel_free(c->channel);
     c->channel = NULL;
     c->pid = 0;
-    if (c->role == ROLE_WORKER)
+    if (c->role == ROLE_WORKER) {
         shared_worker_reset(&c->master->shared, c->slot);
+        perimeter_worker_ended(c->master, c->slot);
+    }
 }
 
 static void exited(struct io *io, uint32_t events [[maybe_unused]])

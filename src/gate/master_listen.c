@@ -16,12 +16,23 @@
 
 enum { BACKLOG = 4096, MANAGEMENT_BACKLOG = 64 };
 
-int listening_find(const struct master *m, const struct addr *address, unsigned slot)
+static int find(const struct master *m, const struct addr *address, unsigned slot, bool is_first)
 {
     for (unsigned i = 0; i < m->listening_count; i++)
-        if (m->listening[i].slot == slot && addr_eq(&m->listening[i].address, address))
+        if (m->listening[i].slot == slot && m->listening[i].is_first == is_first &&
+            addr_eq(&m->listening[i].address, address))
             return m->listening[i].fd;
     return -1;
+}
+
+int listening_find(const struct master *m, const struct addr *address, unsigned slot)
+{
+    return find(m, address, slot, false);
+}
+
+int listening_find_first(const struct master *m, const struct addr *address, unsigned slot)
+{
+    return find(m, address, slot, true);
 }
 
 bool listening_add(struct master *m, const struct addr *address, unsigned slot, int fd)
@@ -34,7 +45,7 @@ bool listening_add(struct master *m, const struct addr *address, unsigned slot, 
         m->listening = more;
         m->listening_room = room;
     }
-    m->listening[m->listening_count++] = (struct listening){*address, slot, fd};
+    m->listening[m->listening_count++] = (struct listening){*address, slot, fd, net_is_first(fd)};
     return true;
 }
 
@@ -81,10 +92,14 @@ static bool is_listening_on(const struct master *m, const struct addr *address)
     return false;
 }
 
-static int open_one(struct master *m, const struct addr *address, unsigned slot, int backlog)
+static int open_one(struct master *m, const struct addr *address, unsigned slot, int backlog, bool is_first)
 {
     int error = is_listening_on(m, address) ? 0 : port_taken(m, address);
     int fd = error ? error : net_listen(address, true, backlog);
+    if (fd >= 0 && is_first && (error = net_mark_first(fd)) < 0) {
+        close(fd);
+        return error;
+    }
     if (fd >= 0 && !listening_add(m, address, slot, fd)) {
         close(fd);
         return -ENOMEM;
@@ -92,16 +107,30 @@ static int open_one(struct master *m, const struct addr *address, unsigned slot,
     return fd;
 }
 
-/* A socket of its own for every worker (SO_REUSEPORT): no two workers wake for one connection, and the queue
- * of a worker that died waits here for its successor. */
+bool listening_has_first(const struct config *config)
+{
+    return config->filter.interface_count && config->filter.accept_queues == ACCEPT_QUEUES_AUTO;
+}
+
+static int open_both(struct master *m, const struct config *config, const struct addr *address, unsigned slot)
+{
+    int fd = find(m, address, slot, false);
+    if (fd < 0)
+        fd = open_one(m, address, slot, BACKLOG, false);
+    if (fd >= 0 && listening_has_first(config) && find(m, address, slot, true) < 0)
+        fd = open_one(m, address, slot, BACKLOG, true);
+    return fd;
+}
+
+/* Sockets of its own for every worker (SO_REUSEPORT): no two workers wake for one connection, and the queue
+ * of a worker that died waits here for its successor. Where packets are filtered there are two for each: the
+ * second is that of partners and known users. */
 bool listening_open(struct master *m, const struct config *config, char *ret_why, size_t cap)
 {
     for (unsigned i = 0; i < config->listener_count; i++) {
         const struct config_listener *l = &config->listeners[i];
         for (unsigned slot = 0; slot < m->worker_count; slot++) {
-            int fd = listening_find(m, &l->address, slot);
-            if (fd < 0)
-                fd = open_one(m, &l->address, slot, BACKLOG);
+            int fd = open_both(m, config, &l->address, slot);
             if (fd < 0) {
                 explain(ret_why, cap, &l->address, l->name, fd);
                 return false;
@@ -116,6 +145,8 @@ static bool is_used(const struct master *m, const struct config *config, const s
 {
     if (l->slot == UINT_MAX)
         return l->fd == m->management_fd;
+    if (l->is_first && !(config && listening_has_first(config)))
+        return false;
     for (unsigned i = 0; config && l->slot < m->worker_count && i < config->listener_count; i++)
         if (addr_eq(&config->listeners[i].address, &l->address))
             return true;
@@ -132,6 +163,22 @@ void listening_close_unused(struct master *m, const struct config *config)
             close(m->listening[i].fd);
     }
     m->listening_count = kept;
+}
+
+void listening_tell_filter(struct child *filter)
+{
+    const struct master *m = filter->master;
+    for (unsigned i = 0; i < m->listening_count; i++) {
+        const struct listening *l = &m->listening[i];
+        struct msg_queue told = {
+            .slot = (uint8_t)l->slot, .workers = (uint8_t)m->worker_count, .first = l->is_first};
+        if (l->slot >= m->worker_count || !filter->channel)
+            continue;
+        if (msg_queue_send(filter->channel, &told, l->fd) < 0) {
+            master_say("the filter did not get every listening socket; those connections wait in any queue");
+            return;
+        }
+    }
 }
 
 /* ---- logs */
@@ -261,7 +308,7 @@ bool listening_open_management(struct master *m, const struct config_gate *g, ch
     int fd = g->management.port == 0 ? open("/dev/null", O_RDONLY | O_CLOEXEC)
                                      : listening_find(m, &g->management, UINT_MAX);
     if (g->management.port && fd < 0)
-        fd = open_one(m, &g->management, UINT_MAX, MANAGEMENT_BACKLOG);
+        fd = open_one(m, &g->management, UINT_MAX, MANAGEMENT_BACKLOG, false);
     if (fd < 0)
         explain(ret_why, cap, &g->management, STR("gate.management"), fd);
     m->management_fd = fd;

@@ -9,23 +9,31 @@
 
 /* ---- channels between the roles */
 
-static void connect_pair(struct child *worker, struct child *other)
+static void connect_pair(struct child *asker, struct child *server)
 {
-    struct msg_peer to_worker = {.role = (uint8_t)other->role, .slot = (uint8_t)other->slot};
-    struct msg_peer to_other = {.role = ROLE_WORKER, .slot = (uint8_t)worker->slot};
+    struct msg_peer to_asker = {.role = (uint8_t)server->role, .slot = (uint8_t)server->slot};
+    struct msg_peer to_server = {.role = (uint8_t)asker->role, .slot = (uint8_t)asker->slot};
     int pair[2];
-    if (!worker->channel || !other->channel || channel_pair(pair) < 0)
+    if (!asker->channel || !server->channel || channel_pair(pair) < 0)
         return;
-    if (msg_peer_send(other->channel, &to_other, pair[1]) < 0 ||
-        msg_peer_send(worker->channel, &to_worker, pair[0]) < 0)
-        master_say("a worker could not be connected to the %.*s", STR_ARG(role_name(other->role)));
+    if (msg_peer_send(server->channel, &to_server, pair[1]) < 0 ||
+        msg_peer_send(asker->channel, &to_asker, pair[0]) < 0)
+        master_say("the %.*s could not be connected to the %.*s", STR_ARG(role_name(asker->role)),
+                   STR_ARG(role_name(server->role)));
     close(pair[0]);
     close(pair[1]);
 }
 
 static bool serves_workers(const struct child *c)
 {
-    return c->slot == 0 && (c->role == ROLE_SIGNER || c->role == ROLE_DIALER);
+    return c->slot == 0 && (c->role == ROLE_SIGNER || c->role == ROLE_DIALER || c->role == ROLE_FILTER);
+}
+
+static bool asks(const struct child *asker, const struct child *server)
+{
+    if (asker->role == ROLE_OBSERVER)
+        return server->role == ROLE_FILTER;
+    return asker->role == ROLE_WORKER && serves_workers(server);
 }
 
 /* With those that have a configuration already; the others are connected when they get theirs. */
@@ -35,9 +43,9 @@ static void connect_to_all(struct child *c)
         struct child *other = &c->master->children[i];
         if (other->generation == 0)
             continue;
-        if (c->role == ROLE_WORKER && serves_workers(other))
+        if (asks(c, other))
             connect_pair(c, other);
-        else if (other->role == ROLE_WORKER && serves_workers(c))
+        else if (asks(other, c))
             connect_pair(other, c);
     }
 }
@@ -49,6 +57,8 @@ static bool send_basics(struct child *c)
     struct master *m = c->master;
     struct msg_shared shared = {.size = (uint32_t)m->shared_size};
     if (child_needs_config(c) && msg_shared_send(c->channel, &shared, m->shared_fd) < 0)
+        return false;
+    if (!perimeter_send(c))
         return false;
     if (c->role != ROLE_WORKER)
         return true;
@@ -117,6 +127,8 @@ void child_commit(struct child *c, const struct loaded_config *l)
         return;
     }
     c->generation = l->generation;
+    if (c->role == ROLE_FILTER && l->config->filter.interface_count)
+        listening_tell_filter(c);
     if (!is_first)
         return;
     for (unsigned i = 0; c->role == ROLE_DIALER && c->slot == 0 && i < l->config->endpoint_count; i++)
@@ -271,20 +283,22 @@ static bool order_came(struct child *c, struct str bytes)
 static bool misbehaved_came(struct child *c, struct str bytes)
 {
     struct msg_misbehaved b;
-    if ((c->role != ROLE_SIGNER && c->role != ROLE_DIALER) || !msg_misbehaved_decode(bytes, &b))
+    if (!serves_workers(c) || !msg_misbehaved_decode(bytes, &b))
         return false;
     struct child *worker = master_child(c->master, ROLE_WORKER, b.slot);
     if (worker && worker->state == CHILD_UP)
-        child_give_up(worker, c->role == ROLE_SIGNER
-                                  ? "the signer closed their channel for what came over it"
-                                  : "the dialer closed their channel for what came over it");
+        child_give_up(worker, c->role == ROLE_SIGNER ? "the signer closed their channel for what came over it"
+                              : c->role == ROLE_DIALER
+                                  ? "the dialer closed their channel for what came over it"
+                                  : "the filter closed their channel for what came over it");
     return true;
 }
 
 static bool committed_came(struct child *c, struct str bytes)
 {
     struct msg_committed m;
-    if (!msg_committed_decode(bytes, &m) || m.generation > c->generation)
+    bool may_say = c->role == ROLE_WORKER || c->role == ROLE_FILTER;
+    if (!may_say || !msg_committed_decode(bytes, &m) || m.generation > c->generation)
         return false;
     if (m.generation == c->committing)
         c->committing = 0;
@@ -309,6 +323,10 @@ static bool take_message(struct child *c, enum msg_number number, struct str byt
         return order_came(c, bytes);
     case MSG_MISBEHAVED:
         return misbehaved_came(c, bytes);
+    case MSG_OVERDUE:
+        return perimeter_overdue_came(c, bytes);
+    case MSG_END_ADOPTED:
+        return perimeter_end_adopted_came(c, bytes);
     case MSG_COMPILING:
         return prefilter_progress_came(c, bytes);
     case MSG_COMPILED:

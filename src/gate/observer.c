@@ -4,6 +4,7 @@
  * else; when it dies the next one goes on reading the event rings where it stopped. */
 #include "gate/observer.h"
 #include "sys/channel.h"
+#include "sys/shm.h"
 #include "tls/context.h"
 
 #include <fcntl.h>
@@ -76,6 +77,8 @@ static void watch_due(struct timer *t)
 {
     struct observer *o = container_of(t, struct observer, watch_timer);
     observer_watch(o);
+    observer_isolation_watch(o);
+    observer_packets_watch(o);
     timer_set(o->loop, t, loop_now_ms(o->loop) + WATCH_MS);
 }
 
@@ -98,6 +101,38 @@ static bool take_shared(struct observer *o, struct str bytes, int fd)
     o->seen_lost = shared_counter_sum(&shared, COUNTER_events_lost_total);
     o->waf.seen_lost = shared_counter_sum(&shared, COUNTER_waf_audit_lost_total);
     return true;
+}
+
+static bool take_admission(struct observer *o, struct str bytes, int fd)
+{
+    struct msg_admission m;
+    struct admit_memory memory;
+    void *mapped = msg_admission_decode(bytes, &m) ? shm_map(fd, m.size, false) : NULL;
+    close(fd);
+    if (!mapped || !admit_memory_open(mapped, m.size, &memory))
+        return false;
+    o->admission_places = memory;
+    o->admission = admission_new(memory.area, memory.area_size, 0);
+    return o->admission != NULL;
+}
+
+static bool take_perimeter(struct observer *o, struct str bytes, int fd)
+{
+    struct msg_perimeter m;
+    void *memory = msg_perimeter_decode(bytes, &m) ? shm_map(fd, m.size, false) : NULL;
+    close(fd);
+    return memory && perimeter_open(memory, m.size, false, &o->perimeter);
+}
+
+/* To the filter: for orders of people. */
+static bool take_peer(struct observer *o, struct str bytes, int fd)
+{
+    struct msg_peer m;
+    if (!msg_peer_decode(bytes, &m) || m.role != ROLE_FILTER) {
+        close(fd);
+        return false;
+    }
+    return observer_take_filter(o, fd);
 }
 
 static bool take_prepare(struct observer *o, struct str bytes, int fd)
@@ -217,6 +252,12 @@ static bool message_came(struct role_process *process, enum msg_number number, s
         return take_order_result(o, bytes);
     case MSG_LOG_FILE:
         return take_log_file(o, bytes, fd);
+    case MSG_ADMISSION:
+        return take_admission(o, bytes, fd);
+    case MSG_PERIMETER:
+        return take_perimeter(o, bytes, fd);
+    case MSG_PEER:
+        return take_peer(o, bytes, fd);
     case MSG_STOP:
         return take_stop(o, bytes);
     default:
@@ -344,6 +385,7 @@ static void done(struct observer *o)
     observed_config_free(o->prepared);
     observed_config_free(o->current);
     observed_config_free(o->previous);
+    channel_free(o->filter);
     shared_unmap(&o->shared);
     role_process_end(&o->process);
 }

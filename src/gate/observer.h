@@ -9,6 +9,9 @@
 #include "base/utc.h"
 #include "config/config.h"
 #include "gate/role_process.h"
+#include "isolation/isolation.h"
+#include "proxy/admit_memory.h"
+#include "proxy/perimeter.h"
 #include "proxy/shared.h"
 #include "sys/loop.h"
 #include "waf/patch.h"
@@ -136,6 +139,10 @@ void server_succeeded(struct observer_server *);
  */
 void server_order_result(struct observer_server *, const struct msg_order_result *);
 
+/* The filter's answer to a person's order or question; and that there will be none. */
+void server_isolated(struct observer_server *, uint64_t id, struct str answer);
+void server_isolation_lost(struct observer_server *);
+
 /* ---- what the firewall found: records of the workers, in the log and, the last of them, in memory */
 enum { KEPT_BYTES = 4 << 20, KEPT_MAX = 4096, RULE_NAMES_MAX = 1024, RULE_NAME_BYTES = 120 };
 
@@ -176,6 +183,11 @@ bool observer_waf_take(struct observer *, struct str record);
 bool observer_waf_command(struct observer *, struct str command, uid_t, struct buf *out);
 void observer_waf_write_status(const struct observer *, struct json_writer *); /* a member "waf" */
 void observer_waf_write_metrics(const struct observer *, struct buf *);
+
+/* ---- observer_admission.c */
+void observer_admission_write_status(const struct observer *,
+                                     struct json_writer *); /* a member "admission" */
+void observer_admission_write_metrics(const struct observer *, struct buf *);
 /* What the last replay showed; false: nothing yet. */
 bool observed_patch_result(const struct observer *, unsigned cluster, unsigned patch,
                            struct patch_result *ret);
@@ -191,6 +203,15 @@ struct observer {
     gid_t group;       /* the group of gate.user, or (gid_t)-1 */
 
     struct shared shared; /* header NULL: not here yet */
+    struct perimeter perimeter;
+    struct admit_memory admission_places;
+    struct admission *admission; /* only to be looked into */
+    struct channel *filter;      /* NULL: none now */
+    uint64_t next_isolate;
+    struct isolation_state isolation; /* as published, when it was last looked at */
+    uint8_t packets_mode;             /* as the event log knows it */
+    bool has_packets_mode;
+    uint64_t isolation_sequence;
     struct observed_config *current, *previous, *prepared;
     uint64_t config_generation, config_since_ms;
     uint8_t config_digest[32];
@@ -217,6 +238,18 @@ void observer_log(struct observer *, const struct event_line *); /* at_us is set
 void observer_watch(struct observer *); /* looks at shared memory for changes of health and for floods */
 void observer_role_state(struct observer *, const struct msg_role_state *);
 void observer_config_state(struct observer *, const struct msg_config_state *);
+
+/* gate/observer_isolate.c. False: the filter cannot be reached. */
+[[nodiscard]] bool observer_isolate(struct observer *, uid_t, struct str request, uint64_t *ret_id);
+bool observer_take_filter(struct observer *, int fd); /* takes fd: a channel to the filter */
+/* gate/observer_isolation.c */
+void observer_isolation_watch(struct observer *); /* events */
+
+/* gate/observer_packets.c */
+void observer_packets_write_status(const struct observer *, struct json_writer *); /* a member "packets" */
+void observer_packets_write_metrics(const struct observer *, struct buf *);
+void observer_packets_watch(struct observer *);                                /* events */
+void observer_isolation_write_status(struct observer *, struct json_writer *); /* a member "isolation" */
 
 /* gate/observer_status.c, gate/observer_metrics.c: answers, into a buf; overflow is remembered there. */
 void observer_status_write(struct observer *, struct buf *);

@@ -92,6 +92,23 @@ static void write_refusals(const struct observer *o, struct buf *out)
     }
 }
 
+static void write_isolation(const struct observer *o, struct buf *out)
+{
+    static const struct str answers[SHARED_ANSWERS] = {STR("pass"), STR("limited"), STR("read-only"),
+                                                       STR("notice"), STR("refuse")};
+    metric_write_head(
+        out, "isolation_requests_total", "counter",
+        STR("Requests while something was isolated, by the level for them and by what they got."));
+    for (unsigned level = 0; level < SHARED_LEVELS; level++)
+        for (unsigned answer = 0; answer < SHARED_ANSWERS; answer++) {
+            BUF_LIT(out, "polder_isolation_requests_total{level=");
+            metric_write_value(out, isolation_level_word(level));
+            BUF_LIT(out, ",answer=");
+            metric_write_value(out, answers[answer]);
+            write_sample_end(out, shared_isolation_sum(&o->shared, level, answer));
+        }
+}
+
 /* ---- clusters */
 
 static void write_bucket(struct buf *out, struct str cluster, uint64_t end_us, uint64_t count)
@@ -316,11 +333,14 @@ void observer_metrics_write(struct observer *o, struct buf *out)
     write_plain(out, "log_write_failures_total", "counter",
                 STR("Writes to a log file that failed, and lines dropped."),
                 o->access_log.failures + o->event_log.failures + o->waf.log.failures);
+    observer_packets_write_metrics(o, out);
     observer_waf_write_metrics(o, out);
+    observer_admission_write_metrics(o, out);
     write_roles(o, out);
     if (o->shared.header) {
         write_counters(o, out);
         write_refusals(o, out);
+        write_isolation(o, out);
     }
     if (o->current)
         write_certificates(o, out);

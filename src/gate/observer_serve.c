@@ -20,6 +20,7 @@ enum {
     QUESTION_MAX = 8192,
     TIMEOUT_MS = 10'000,
     ORDER_TIMEOUT_MS = 90'000, /* an upgrade starts every role anew */
+    ISOLATION_TIMEOUT_MS = 30'000,
     GROUPS_MAX = 256,
 };
 
@@ -30,6 +31,7 @@ struct observer_client {
     struct observer_server *server;
     uid_t uid;
     uint64_t order; /* waits for the master's answer to it; 0: none */
+    uint64_t asked; /* waits for the filter's answer; 0: nothing */
     enum order_kind kind;
     char *answer; /* NULL: not yet */
     size_t answer_n, sent, question_n, scanned;
@@ -126,12 +128,57 @@ static void command_order(struct observer_client *c, enum order_kind kind)
 static void client_late(struct timer *t)
 {
     struct observer_client *c = container_of(t, struct observer_client, timer);
-    if (!c->order || c->answer) {
+    if (!(c->order || c->asked) || c->answer) {
         client_free(c);
         return;
     }
     timer_set(c->server->observer->loop, t, loop_now_ms(c->server->observer->loop) + TIMEOUT_MS);
-    answer_json(c, STR("error"), STR("the master process did not answer in time; see the event log"));
+    answer_json(c, STR("error"),
+                c->asked
+                    ? STR("the filter process did not answer in time; `polder status` shows what is in force")
+                    : STR("the master process did not answer in time; see the event log"));
+}
+
+/* What follows the word is for the filter role, as it is. */
+static bool answer_isolation(struct observer_client *c, struct str command)
+{
+    struct observer *o = c->server->observer;
+    if (!str_eq(str_cut(&command, ' '), STR("isolation")))
+        return false;
+    if (!observer_isolate(o, c->uid, command, &c->asked)) {
+        answer_json(
+            c, STR("error"),
+            STR("the filter process, which keeps the level, cannot be reached. What is in force stays so "
+                "(`polder status` shows it). It is being replaced: try again in a moment"));
+        return true;
+    }
+    timer_set(o->loop, &c->timer, loop_now_ms(o->loop) + ISOLATION_TIMEOUT_MS);
+    return true;
+}
+
+void server_isolated(struct observer_server *s, uint64_t id, struct str answer)
+{
+    for (struct list *l = s->clients.next; l != &s->clients; l = l->next) {
+        struct observer_client *c = container_of(l, struct observer_client, node);
+        if (c->asked != id || c->answer)
+            continue;
+        client_answer(c, STR(""), answer);
+        return;
+    }
+}
+
+void server_isolation_lost(struct observer_server *s)
+{
+    struct list *next;
+    for (struct list *l = s->clients.next; l && l != &s->clients; l = next) {
+        struct observer_client *c = container_of(l, struct observer_client, node);
+        next = l->next; /* answering may free the client */
+        if (c->asked && !c->answer)
+            answer_json(
+                c, STR("error"),
+                STR("the filter process ended before it answered. What the order closes is in force or will "
+                    "be; `polder isolation status` says what became of it"));
+    }
 }
 
 /* True: it was a command of the firewall, and the client is gone. */
@@ -167,7 +214,7 @@ static void command_run(struct observer_client *c, struct str command)
             answer_json(c, STR("error"), STR("the answer is too long"));
         return;
     }
-    if (answer_waf(c, command))
+    if (answer_isolation(c, command) || answer_waf(c, command))
         return;
     for (unsigned kind = ORDER_RELOAD; kind <= ORDER_UPGRADE; kind++) {
         if (str_eq(command, order_kind_name((enum order_kind)kind))) {
@@ -178,7 +225,7 @@ static void command_run(struct observer_client *c, struct str command)
     answer_json(c, STR("error"),
                 STR("this command is not known; known are status, top, metrics, patches, waf-top, "
                     "waf-explain, waf-records, "
-                    "waf-excerpts, reload, drain, upgrade"));
+                    "waf-excerpts, isolation, reload, drain, upgrade"));
 }
 
 /* True: the question was taken (the client may be gone). False: more is needed. */
@@ -357,12 +404,13 @@ static void client_read(struct observer_client *c)
 static void client_ready(struct io *io, uint32_t events)
 {
     struct observer_client *c = container_of(io, struct observer_client, io);
-    bool nobody_waits = c->order && events & EPOLLHUP; /* for the answer to an order, which stands */
+    bool nobody_waits =
+        (c->order || c->asked) && events & EPOLLHUP; /* for the answer to an order, which stands */
     if (events & EPOLLERR || (nobody_waits && !c->answer))
         client_free(c);
     else if (c->answer)
         client_send(c);
-    else if (c->order == 0 && events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))
+    else if (c->order == 0 && c->asked == 0 && events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))
         client_read(c);
 }
 

@@ -266,6 +266,9 @@ void observer_status_write(struct observer *o, struct buf *out)
     write_endpoints(o, &w);
     write_totals(o, &w);
     observer_waf_write_status(o, &w);
+    observer_isolation_write_status(o, &w);
+    observer_packets_write_status(o, &w);
+    observer_admission_write_status(o, &w);
     json_put_object(&w, STR("logs"));
     json_put_u64(&w, STR("access_lines"), o->access_log.lines);
     json_put_u64(&w, STR("write_failures"),
@@ -286,6 +289,9 @@ void observer_top_write(struct observer *o, struct buf *out)
     write_clusters(o, &w, true);
     write_endpoints(o, &w);
     write_totals(o, &w);
+    observer_isolation_write_status(o, &w);
+    observer_packets_write_status(o, &w);
+    observer_admission_write_status(o, &w);
     json_object_end(&w);
     buf_char(out, '\n');
 }

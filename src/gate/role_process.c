@@ -54,18 +54,46 @@ static bool close_standard_streams(void)
     return ok;
 }
 
+enum { USER_MAX = 80 };
+
+static struct sandbox_options sandbox_of(const struct role_process *r, enum sandbox_profile profile,
+                                         struct buf *user)
+{
+    buf_str(user, r->start.user);
+    buf_char(user, '-');
+    buf_str(user, role_name(r->role));
+    return (struct sandbox_options){.profile = profile,
+                                    .user = buf_text(user),
+                                    .fallback_uid = ROLE_FALLBACK_UID + (unsigned)r->role,
+                                    .without = r->start.without,
+                                    .folders = r->folders};
+}
+
+bool role_process_identity(const struct role_process *r, unsigned *ret_uid, unsigned *ret_gid)
+{
+    char memory[USER_MAX];
+    struct buf user = buf_over(memory, sizeof memory);
+    struct sandbox_options options = sandbox_of(r, SANDBOX_FILTER, &user);
+    return !buf_overflowed(&user) && sandbox_identity(&options, ret_uid, ret_gid) == 0;
+}
+
+bool role_process_add_folder(struct role_process *r, const char *path)
+{
+    unsigned n = 0;
+    while (r->folders[n])
+        n++;
+    if (n == ROLE_FOLDERS_MAX)
+        return false;
+    r->folders[n] = path;
+    return true;
+}
+
 static bool enter(struct role_process *r, enum sandbox_profile profile)
 {
-    char memory[80];
+    char memory[USER_MAX];
     struct buf user = buf_over(memory, sizeof memory);
     struct str role = role_name(r->role);
-    buf_str(&user, r->start.user);
-    buf_char(&user, '-');
-    buf_str(&user, role);
-    struct sandbox_options options = {.profile = profile,
-                                      .user = buf_text(&user),
-                                      .fallback_uid = ROLE_FALLBACK_UID + (unsigned)r->role,
-                                      .without = r->start.without};
+    struct sandbox_options options = sandbox_of(r, profile, &user);
     int error = buf_overflowed(&user) ? -ENAMETOOLONG : sandbox_enter(&options, &r->walls);
     if (error < 0)
         fprintf(stderr,

@@ -8,6 +8,8 @@
 #include "gate/roles.h"
 #include "sys/sandbox.h"
 
+enum { ROLE_FOLDERS_MAX = 4 };
+
 struct role_process {
     enum role role;
     struct role_start start;
@@ -18,7 +20,15 @@ struct role_process {
     /* One message of the master that msg_welcome let through; false: not acceptable, the role ends. */
     bool (*message)(struct role_process *, enum msg_number, struct str bytes, int fd);
     void (*terminate)(struct role_process *); /* SIGTERM; NULL: stop at once */
+    /* Set by `prepare`, and kept by it: what may be opened behind the walls, where the profile has folders.
+     */
+    const char *folders[ROLE_FOLDERS_MAX + 1];
 };
+
+/* Who the role will be behind its walls. */
+[[nodiscard]] bool role_process_identity(const struct role_process *, unsigned *ret_uid, unsigned *ret_gid);
+/* In `prepare`. False: there are too many. The path is borrowed. */
+[[nodiscard]] bool role_process_add_folder(struct role_process *, const char *path);
 
 /* Everything up to hello. False: it said why on standard error; return 1 from the role's main. The fields
  * role, message and terminate must be set. `prepare` runs before the sandbox is raised (may be NULL). */

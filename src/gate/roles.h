@@ -37,6 +37,9 @@ enum {
     /* A worker's: the bundle it will be told to prepare first, for what must be made before the walls. */
     FD_BUNDLE = 4,
 
+    FD_ISOLATION = 4,     /* the filter's: the folder of record and journal; /dev/null: it cannot be opened */
+    FD_FILTER_BUNDLE = 5, /* the filter's: as FD_BUNDLE */
+
     FD_RESULT = 4, /* a compiler's: the memfd for what it makes */
 };
 

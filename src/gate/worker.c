@@ -9,6 +9,7 @@
 #include "sys/shm.h"
 #include "tls/context.h"
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -24,7 +25,7 @@ struct worker {
     struct role_process process;
     struct proxy *proxy; /* NULL until the shared memory came */
     struct shared shared;
-    struct channel *signer, *dialer;
+    struct channel *signer, *dialer, *filter;
     struct inspect_rules *rules; /* compiled before the walls; NULL: none */
     bool told_to_end;
 };
@@ -34,7 +35,7 @@ struct worker {
 static bool peer_message(void *self, struct channel *channel, struct str bytes, int fd)
 {
     struct worker *w = self;
-    enum role from = channel == w->signer ? ROLE_SIGNER : ROLE_DIALER;
+    enum role from = channel == w->signer ? ROLE_SIGNER : channel == w->dialer ? ROLE_DIALER : ROLE_FILTER;
     breach_heard(from, bytes);
     switch (msg_welcome(bytes, fd, from, ROLE_WORKER)) {
     case MSG_SIGNATURE: {
@@ -63,11 +64,16 @@ static bool peer_message(void *self, struct channel *channel, struct str bytes, 
 static void peer_closed(void *self, struct channel *channel)
 {
     struct worker *w = self;
-    breach_channel(channel == w->signer ? ROLE_SIGNER : ROLE_DIALER, NULL);
+    breach_channel(channel == w->signer   ? ROLE_SIGNER
+                   : channel == w->dialer ? ROLE_DIALER
+                                          : ROLE_FILTER,
+                   NULL);
     if (channel == w->signer)
         w->signer = NULL;
     if (channel == w->dialer)
         w->dialer = NULL;
+    if (channel == w->filter)
+        w->filter = NULL;
     channel_free(channel);
 }
 
@@ -83,6 +89,14 @@ static bool send_sign(void *self, const struct msg_sign *m)
     return w->signer && msg_sign_send(w->signer, m, -1) == 0;
 }
 
+/* What is lost while there is no filter is learned again. */
+static void classify(void *self, const struct msg_classify *m)
+{
+    struct worker *w = self;
+    if (w->filter && msg_classify_send(w->filter, m, -1) == -EPIPE)
+        return; /* its end is told in the loop */
+}
+
 static void drained(void *self)
 {
     struct worker *w = self;
@@ -92,14 +106,22 @@ static void drained(void *self)
     loop_stop(w->process.loop);
 }
 
+static struct channel **peer_place(struct worker *w, unsigned role)
+{
+    return role == ROLE_SIGNER   ? &w->signer
+           : role == ROLE_DIALER ? &w->dialer
+           : role == ROLE_FILTER ? &w->filter
+                                 : NULL;
+}
+
 static bool take_peer(struct worker *w, struct str bytes, int fd)
 {
     struct msg_peer m;
-    if (!w->proxy || !msg_peer_decode(bytes, &m) || (m.role != ROLE_SIGNER && m.role != ROLE_DIALER)) {
+    if (!w->proxy || !msg_peer_decode(bytes, &m) || !peer_place(w, m.role)) {
         close(fd);
         return false;
     }
-    struct channel **place = m.role == ROLE_SIGNER ? &w->signer : &w->dialer;
+    struct channel **place = peer_place(w, m.role);
     struct channel *old = *place;
     *place =
         channel_new(w->process.loop, fd, PEER_QUEUE, (struct channel_events){peer_message, peer_closed, w});
@@ -109,7 +131,7 @@ static bool take_peer(struct worker *w, struct str bytes, int fd)
         return false;
     if (m.role == ROLE_SIGNER)
         proxy_sign_again(w->proxy);
-    else
+    if (m.role == ROLE_DIALER)
         proxy_dial_again(w->proxy);
     return true;
 }
@@ -119,7 +141,7 @@ static bool take_peer(struct worker *w, struct str bytes, int fd)
 static bool take_shared(struct worker *w, struct str bytes, int fd)
 {
     struct msg_shared m;
-    struct proxy_events events = {send_dial, send_sign, drained, w};
+    struct proxy_events events = {send_dial, send_sign, drained, classify, w};
     void *memory = msg_shared_decode(bytes, &m) && !w->proxy ? shm_map(fd, m.size, true) : NULL;
     close(fd);
     if (!memory || !shared_open(memory, m.size, &w->shared) ||
@@ -129,6 +151,37 @@ static bool take_shared(struct worker *w, struct str bytes, int fd)
     if (w->proxy && w->rules)
         proxy_take_rules(w->proxy, w->rules);
     return w->proxy != NULL;
+}
+
+static bool take_perimeter(struct worker *w, struct str bytes, int fd)
+{
+    struct msg_perimeter m;
+    struct perimeter perimeter;
+    void *memory = w->proxy && msg_perimeter_decode(bytes, &m) ? shm_map(fd, m.size, false) : NULL;
+    close(fd);
+    if (!memory || !perimeter_open(memory, m.size, false, &perimeter))
+        return false;
+    proxy_perimeter(w->proxy, &perimeter);
+    return true;
+}
+
+static bool take_admission(struct worker *w, struct str bytes, int fd)
+{
+    struct msg_admission m;
+    void *memory = w->proxy && msg_admission_decode(bytes, &m) ? shm_map(fd, m.size, true) : NULL;
+    close(fd);
+    return memory && proxy_admission(w->proxy, memory, m.size);
+}
+
+static bool take_wake(struct worker *w, struct str bytes, int fd)
+{
+    struct msg_wake m;
+    if (!w->proxy || !msg_wake_decode(bytes, &m) || m.slot >= SHARED_WORKERS_MAX) {
+        close(fd);
+        return false;
+    }
+    proxy_wake(w->proxy, m.slot, fd);
+    return true;
 }
 
 static bool take_prepare(struct worker *w, struct str bytes, int fd)
@@ -165,6 +218,17 @@ static bool take_listener(struct worker *w, struct str bytes, int fd)
     struct msg_listener m;
     if (w->proxy && msg_listener_decode(bytes, &m)) {
         proxy_listener(w->proxy, m.generation, m.index, fd);
+        return true;
+    }
+    close(fd);
+    return false;
+}
+
+static bool take_listener_first(struct worker *w, struct str bytes, int fd)
+{
+    struct msg_listener_first m;
+    if (w->proxy && msg_listener_first_decode(bytes, &m)) {
+        proxy_listener_first(w->proxy, m.generation, m.index, fd);
         return true;
     }
     close(fd);
@@ -219,12 +283,20 @@ static bool message_came(struct role_process *r, enum msg_number number, struct 
     switch (number) {
     case MSG_SHARED:
         return take_shared(w, bytes, fd);
+    case MSG_PERIMETER:
+        return take_perimeter(w, bytes, fd);
+    case MSG_ADMISSION:
+        return take_admission(w, bytes, fd);
+    case MSG_WAKE:
+        return take_wake(w, bytes, fd);
     case MSG_PREPARE:
         return take_prepare(w, bytes, fd);
     case MSG_PEER:
         return take_peer(w, bytes, fd);
     case MSG_LISTENER:
         return take_listener(w, bytes, fd);
+    case MSG_LISTENER_FIRST:
+        return take_listener_first(w, bytes, fd);
     case MSG_PREFILTER:
         return take_prefilter(w, bytes, fd);
     case MSG_COMMIT:
@@ -273,6 +345,7 @@ int worker_main(int argc, char **argv)
     proxy_free(w.proxy);
     channel_free(w.signer);
     channel_free(w.dialer);
+    channel_free(w.filter);
     role_process_end(&w.process);
     return error < 0;
 }

@@ -171,7 +171,8 @@ struct str role_name(enum role role)
     static const struct str names[ROLE_COUNT] = {
         [ROLE_ANY] = {"any", 3},       [ROLE_MASTER] = {"master", 6},     [ROLE_WORKER] = {"worker", 6},
         [ROLE_SIGNER] = {"signer", 6}, [ROLE_DIALER] = {"dialer", 6},     [ROLE_OBSERVER] = {"observer", 8},
-        [ROLE_FILTER] = {"filter", 6}, [ROLE_COMPILER] = {"compiler", 8},
+        [ROLE_FILTER] = {"filter", 6}, [ROLE_COMPILER] = {"compiler", 8}, [ROLE_OWNER] = {"owner", 5},
+        [ROLE_AUDIT] = {"audit", 5},   [ROLE_EXPORTER] = {"exporter", 8},
     };
     return (unsigned)role < ROLE_COUNT ? names[role] : STR("");
 }

@@ -18,8 +18,11 @@ enum role {
     ROLE_OBSERVER,
     ROLE_FILTER,
     ROLE_COMPILER,
+    ROLE_OWNER, /* of polder-records, as ROLE_AUDIT */
+    ROLE_AUDIT,
+    ROLE_EXPORTER,
 };
-enum { ROLE_COUNT = 8 };
+enum { ROLE_COUNT = 11 };
 
 struct str role_name(enum role); /* "worker"; empty for what is no role */
 

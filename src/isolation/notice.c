@@ -242,7 +242,7 @@ static void add_foot(const struct page *p)
     buf_str(p->out, text_of(p, TEXT_LANGUAGES));
     BUF_LIT(p->out, "\"><ul>");
     for (unsigned l = 0; l < ISOLATION_LANGUAGES; l++) {
-        if (l == (unsigned)p->n->language)
+        if (l == (unsigned)p->n->language || (p->n->offered && !(p->n->offered & 1 << l)))
             continue;
         BUF_LIT(p->out, "<li>");
         add_link(p, (enum isolation_language)l, texts[TEXT_OWN][l]);

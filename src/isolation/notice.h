@@ -20,6 +20,7 @@ enum { ISOLATION_NOTICE_MAX = 20'000, ISOLATION_MESSAGE_MAX = 1500 }; /* bytes *
 struct isolation_notice { /* any text may be empty; all of it is escaped */
     enum isolation_language language;
     uint8_t level;
+    uint8_t offered;           /* languages to link to, bits 1 << enum isolation_language; 0: all */
     struct str name;           /* of the site or cluster, as people know it */
     struct str phone;          /* shown; what can be dialled of it becomes a link */
     struct str message;        /* the operator's own words in that language, cut at ISOLATION_MESSAGE_MAX */

@@ -133,8 +133,8 @@ struct str isolation_recovery_text(enum isolation_recovery recovery, enum isolat
     } texts[ISOLATION_RECOVERIES] = {
         [ISOLATION_SETTLED] = {STR("The last order had been carried out."),
                                STR("De laatste opdracht was uitgevoerd.")},
-        [ISOLATION_KEPT] = {STR("The packet filter was found stricter than the record; that is kept."),
-                            STR("Het pakketfilter bleek strenger dan de vastlegging; dat blijft zo.")},
+        [ISOLATION_KEPT] = {STR("What was in force was found stricter than the record; that is kept."),
+                            STR("Wat van kracht was bleek strenger dan de vastlegging; dat blijft zo.")},
         [ISOLATION_RESUMED] = {STR("The last order was interrupted and has been carried out after all."),
                                STR("De laatste opdracht was onderbroken en is alsnog uitgevoerd.")},
         [ISOLATION_COMPLETED] =

@@ -43,26 +43,11 @@ void json_array_end(struct json_writer *w)
 
 /* 0: stands for itself; 'u': \u00xx; 'm': first byte of a longer sequence; else the letter after the
  * backslash. */
-static char escape_of(uint8_t c)
-{
-    switch (c) {
-    case '"':
-    case '\\':
-        return (char)c;
-    case '\b':
-        return 'b';
-    case '\f':
-        return 'f';
-    case '\n':
-        return 'n';
-    case '\r':
-        return 'r';
-    case '\t':
-        return 't';
-    default:
-        return c >= 0x80 ? 'm' : c < 0x20 || c == 0x7f ? 'u' : 0;
-    }
-}
+static const char escapes[256] = {
+    [0x00 ... 0x07] = 'u', ['\b'] = 'b',  ['\t'] = 't', ['\n'] = 'n',
+    [0x0b] = 'u',          ['\f'] = 'f',  ['\r'] = 'r', [0x0e ... 0x1f] = 'u',
+    ['"'] = '"',           ['\\'] = '\\', [0x7f] = 'u', [0x80 ... 0xff] = 'm',
+};
 
 static void write_unicode_escape(struct buf *out, uint8_t code)
 {
@@ -90,7 +75,7 @@ void json_str_part(struct json_writer *w, struct str s)
 {
     size_t at = 0, plain = 0; /* plain: where the run of bytes that stand for themselves began */
     while (at < s.n) {
-        char escape = escape_of((uint8_t)s.p[at]);
+        char escape = escapes[(uint8_t)s.p[at]];
         if (escape == 0) {
             at++;
             continue;

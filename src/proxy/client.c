@@ -10,6 +10,9 @@
 
 #include "base/must.h"
 #include "http/proxy_protocol.h"
+#include "proxy/admit_handshakes.h"
+#include "proxy/classes.h"
+#include "proxy/guard.h"
 #include "proxy/upstream.h"
 
 #include <errno.h>
@@ -80,6 +83,7 @@ static void set_peer(struct client *c, const struct addr *peer)
     c->peer = *peer;
     addr_write_ip(&text, peer);
     c->ip_text_n = (uint8_t)text.n;
+    classes_accepted(c);
 }
 
 static void count_address(struct client *c)
@@ -110,13 +114,13 @@ static void begin_http(struct client *c)
 
 static void begin_tls(struct client *c)
 {
-    if (!c->listener->tls) {
-        begin_http(c);
+    if (c->class == ADMISSION_BLOCKED) {
+        COUNT(c->proxy, connections_refused_total);
+        client_close(c);
         return;
     }
-    c->t.tls = tls_conn_new(c->listener->tls, NULL, &c->t);
-    if (!c->t.tls) {
-        client_close(c);
+    if (!c->listener->tls) {
+        begin_http(c);
         return;
     }
     c->state = CLIENT_HANDSHAKE;
@@ -171,6 +175,7 @@ void client_close(struct client *c)
     }
     if (c->counted)
         shared_address_closed(p->counts, c->address_hash);
+    handshakes_leave(c);
     timer_clear(p->loop, &c->timer);
     loop_undefer(&c->again);
     transport_close(&c->t, &p->io);
@@ -183,6 +188,16 @@ void client_close(struct client *c)
     free(c);
     if (p->draining && p->client_count == 0)
         p->events.drained(p->events.self);
+}
+
+/* A reset makes the kernel drop what it has not sent yet (tcp(7), SO_LINGER of 0). */
+void client_cut(struct client *c)
+{
+    const struct linger at_once = {.l_onoff = 1};
+    c->t.may_write = false; /* no close_notify either */
+    if (setsockopt(c->t.io.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once) < 0)
+        shutdown(c->t.io.fd, SHUT_WR); /* a socket without an end of its own: what waits may leave */
+    client_close(c);
 }
 
 /* Closing with unread input makes the kernel send RST, and the peer may lose our answer (RFC 9112 9.6). */
@@ -281,6 +296,11 @@ static void proxy_header_ready(struct client *c)
     }
     if (!header.is_local)
         set_peer(c, &header.source);
+    if (!guard_may_come(c->proxy, &c->peer)) {
+        COUNT(c->proxy, isolation_refused_total);
+        client_cut(c);
+        return;
+    }
     uint32_t limit = client_limits(c)->connections_per_address;
     if (limit &&
         shared_address_count(c->proxy->shared, shared_address_hash(c->proxy->shared, &c->peer)) >= limit) {
@@ -292,15 +312,35 @@ static void proxy_header_ready(struct client *c)
     begin_tls(c);
 }
 
+/* False: it waits for its turn, or is closed. */
+static bool handshake_has_turn(struct client *c)
+{
+    enum handshake_verdict verdict = handshakes_ask(c);
+    if (verdict == HANDSHAKE_LATER)
+        return false;
+    if (verdict == HANDSHAKE_NOW && !c->t.tls)
+        c->t.tls = tls_conn_new(c->listener->tls, NULL, &c->t);
+    if (verdict == HANDSHAKE_NOW && c->t.tls)
+        return true;
+    client_close(c);
+    return false;
+}
+
 static void handshake_ready(struct client *c)
 {
-    switch (transport_handshake(&c->t, &c->proxy->io)) {
+    if (!handshake_has_turn(c))
+        return;
+    enum tls_status status = transport_handshake(&c->t, &c->proxy->io);
+    handshakes_stepped(c, status);
+    switch (status) {
     case TLS_DONE: {
         struct tls_info info;
+        handshakes_leave(c);
         tls_conn_info(c->t.tls, &info);
         COUNT(c->proxy, handshakes_total);
         if (info.resumed)
             COUNT(c->proxy, handshakes_resumed_total);
+        classes_handshaken(c);
         begin_http(c);
         return;
     }
@@ -308,8 +348,10 @@ static void handshake_ready(struct client *c)
     case TLS_WANT_SIGNATURE:
     case TLS_WANT_ROOM:
         return;
-    case TLS_CLOSED:
     case TLS_FAILED:
+        classes_note(c, CLASSES_HANDSHAKE);
+        [[fallthrough]];
+    case TLS_CLOSED:
         COUNT(c->proxy, handshakes_failed_total);
         client_close(c);
         return;
@@ -393,6 +435,7 @@ void client_refresh_snapshot(struct client *c)
     snapshot_unref(c->snapshot);
     c->snapshot = now;
     c->listener = l;
+    classes_refresh(c);
 }
 
 bool client_tls_info(const struct client *c, struct tls_info *ret)

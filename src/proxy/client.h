@@ -33,6 +33,16 @@ struct client {
     struct addr peer;
     struct deferred again; /* process what is in `in` */
     uint64_t address_hash;
+    uint64_t served;  /* clusters that it asked for, guard_bit() */
+    uint64_t source;  /* key of its address, in admission; classes.h */
+    struct list turn; /* while its handshake waits: admit_handshakes.h */
+    uint64_t sign_asked_us;
+    uint32_t classed_s; /* when its class was looked up, monotonic */
+    uint32_t again_s;   /* it was told to come back then; 0: it was not */
+    uint16_t partner;   /* index, or CLASSES_NO_PARTNER */
+    uint8_t class;      /* enum admission_class of its address and certificate */
+    uint8_t handshake;  /* enum handshake_turn */
+    uint8_t points;     /* of suspicion, of this connection alone */
     enum client_state state : 8;
     bool close_after : 1; /* after the present answer */
     bool in_trailers : 1;
@@ -50,6 +60,7 @@ struct client {
 
 void client_accept(struct proxy *, struct listener *, int fd, const struct addr *peer);
 void client_close(struct client *);  /* at once; frees. Only from the top: see client_fail */
+void client_cut(struct client *);    /* the same, and nothing that waits in any buffer leaves any more */
 void client_fail(struct client *);   /* close at the next turn */
 void client_linger(struct client *); /* after an answer that closes: shut, drain, close */
 void client_set_timeout(struct client *, uint32_t timeout_ms); /* from now; 0: none */
@@ -71,5 +82,8 @@ void client_h2_ready(struct client *);
 void client_h2_timeout(struct client *);
 void client_h2_free(struct client *);
 void client_h2_drain(struct client *); /* GOAWAY, streams go on */
+/* One more of its requests waits for its turn. False: too many do. */
+bool client_h2_may_wait(struct exchange *);
+void client_h2_refuse(struct exchange *); /* REFUSED_STREAM: the client may try again */
 
 #endif

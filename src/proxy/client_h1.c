@@ -50,13 +50,18 @@ static void drop_empty_input(struct client *c)
 
 static const struct exchange_side h1_side;
 
-/* The body takes the place of the head's bytes, and an error page that comes after it still asks for Accept.
- */
+/* The body takes the place of the head's bytes, and a page of the gate's own that comes after it still asks
+ * for the form and the language that are wanted. */
 static void keep_accept(struct exchange *ex)
 {
-    for (unsigned i = 0; i < ex->req.field_count; i++)
-        if (ex->req.fields[i].id == FIELD_ACCEPT)
-            ex->req.fields[i].value = arena_copy(ex->arena, ex->req.fields[i].value);
+    for (unsigned i = 0; i < ex->req.field_count; i++) {
+        struct http_field *f = &ex->req.fields[i];
+        if (f->id == FIELD_ACCEPT || str_eq_nocase(f->name, STR("accept-language"))) {
+            f->name = arena_copy(ex->arena, f->name);
+            f->value = arena_copy(ex->arena, f->value);
+        }
+    }
+    ex->req.query = arena_copy(ex->arena, ex->req.query);
 }
 
 static void begin_request(struct client *c, size_t head_bytes)
@@ -295,6 +300,16 @@ static bool push_out(struct client *c)
     return !c->dead;
 }
 
+/* Who closes while the request waits for its turn has gone: what is left of it is a place that others want.
+ */
+static bool gave_up_waiting(struct client *c)
+{
+    if (!c->ex || c->ex->state != EXCHANGE_ADMIT || !c->t.hung_up)
+        return false;
+    COUNT(c->proxy, admission_hung_up_total);
+    return true;
+}
+
 /* The client closed or reset while its answer is being made. A half-close is legal (RFC 9112 9.6): only a
  * reset, which comes as EPOLLERR, ends the request. */
 void client_h1_ready(struct client *c)
@@ -318,6 +333,8 @@ void client_h1_ready(struct client *c)
     }
     if (c->state == CLIENT_TUNNEL)
         client_tunnel_ready(c);
+    else if (gave_up_waiting(c))
+        client_fail(c);
     else if (c->ex && c->ex->state < EXCHANGE_DONE) /* an answer may begin before the body is whole */
         exchange_request_flush(c->ex);
 }

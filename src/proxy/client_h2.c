@@ -224,8 +224,9 @@ static nghttp2_option *options(void)
 static bool say_settings(struct h2_conn *h)
 {
     const struct config_limits *limits = client_limits(h->client);
+    h->streams_said = h2_streams_allowed(h);
     const nghttp2_settings_entry settings[] = {
-        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits->h2_streams},
+        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, h->streams_said},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, limits->header_bytes},
         {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
@@ -343,6 +344,19 @@ static bool write_all(struct h2_conn *h)
     return true;
 }
 
+/* A request and its reset that come together are no work for anybody: nothing is begun before all that came
+ * was read (CVE-2023-44487). */
+static void begin_due(struct h2_conn *h)
+{
+    for (struct list *node = h->streams.next; node != &h->streams; node = node->next) {
+        struct h2_stream *s = container_of(node, struct h2_stream, node);
+        bool is_due = s->is_due;
+        s->is_due = false;
+        if (is_due)
+            exchange_begin(s->ex);
+    }
+}
+
 /* Bodies that came whole or in part in this turn go to their upstreams now. */
 static void flush_requests(struct h2_conn *h)
 {
@@ -375,6 +389,8 @@ void client_h2_ready(struct client *c)
     if (c->close_after || c->proxy->draining)
         client_h2_drain(c);
     bool alive = read_all(h);
+    if (alive)
+        begin_due(h);
     flush_requests(h);
     bool sent = write_all(h);
     bool waits = c->out.bytes || c->t.cipher.bytes;

@@ -2,6 +2,8 @@
  *
  * Floods are legal frames in illegal numbers; they end the connection with ENHANCE_YOUR_CALM. Stalls end the
  * stream (or its request, with 408), looked at once a second. */
+#include "admission/budget.h"
+#include "proxy/classes.h"
 #include "proxy/h2.h"
 
 enum {
@@ -21,7 +23,59 @@ void h2_flooded(struct h2_conn *h)
         return;
     h->flooded = true;
     COUNT(h->client->proxy, h2_floods_total);
+    classes_note(h->client, CLASSES_FLOOD);
     nghttp2_session_terminate_session(h->session, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+unsigned h2_streams_allowed(const struct h2_conn *h)
+{
+    const struct client *c = h->client;
+    unsigned pressure = admission_pressure(admit_core(c->proxy)), most = client_limits(c)->h2_streams;
+    if (pressure == 0) /* there is room for all */
+        return most;
+    return admission_streams((enum admission_class)c->class, pressure, most);
+}
+
+/* Streams are cheap to open, and the queue of an application is everybody's: where others wait too, one
+ * connection has only so many there. */
+bool client_h2_may_wait(struct exchange *ex)
+{
+    struct client *c = ex->client;
+    unsigned waiting = 0;
+    for (struct list *at = c->h2->streams.next; at != &c->h2->streams; at = at->next)
+        waiting += container_of(at, struct h2_stream, node)->ex->state == EXCHANGE_ADMIT;
+    unsigned most = admission_streams((enum admission_class)ex->admit.class,
+                                      admission_pressure(admit_core(c->proxy)), client_limits(c)->h2_streams);
+    return waiting <= most || waiting >= admit_waiting(ex);
+}
+
+void client_h2_refuse(struct exchange *ex)
+{
+    COUNT(ex->proxy, h2_streams_refused_total);
+    h2_reset(ex->stream, NGHTTP2_REFUSED_STREAM);
+}
+
+/* It became known, or suspect, or the gate has too much to do. */
+static void say_streams(struct h2_conn *h, unsigned allowed)
+{
+    const nghttp2_settings_entry setting = {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, allowed};
+    if (h->streams_said != allowed &&
+        nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, &setting, 1) == 0)
+        h->streams_said = allowed;
+}
+
+bool h2_may_begin(struct h2_stream *s)
+{
+    struct h2_conn *h = s->conn;
+    unsigned allowed = h2_streams_allowed(h);
+    say_streams(h, allowed);
+    if (h->client->class == ADMISSION_BLOCKED)
+        nghttp2_session_terminate_session(h->session, NGHTTP2_ENHANCE_YOUR_CALM);
+    else if (h->stream_count <= allowed)
+        return true;
+    COUNT(h->client->proxy, h2_streams_refused_total);
+    h2_reset(s, NGHTTP2_REFUSED_STREAM);
+    return false;
 }
 
 static void begin_minute(struct h2_conn *h)
@@ -87,7 +141,7 @@ void h2_count_end(struct h2_conn *h, const nghttp2_frame *frame)
     uint32_t code =
         frame->hd.type == NGHTTP2_GOAWAY ? frame->goaway.error_code : frame->rst_stream.error_code;
     if (code == NGHTTP2_NO_ERROR || code == NGHTTP2_INTERNAL_ERROR || code == NGHTTP2_CANCEL ||
-        code == NGHTTP2_CONNECT_ERROR)
+        code == NGHTTP2_CONNECT_ERROR || code == NGHTTP2_REFUSED_STREAM)
         return;
     if (code != NGHTTP2_ENHANCE_YOUR_CALM) {
         COUNT(p, h2_errors_total);

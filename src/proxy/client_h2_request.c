@@ -273,8 +273,14 @@ void h2_begin_request(struct h2_stream *s, bool has_body)
     why = read_request(s, has_body);
     ex->body_done = !has_body || ex->req.has_upgrade;
     COUNT(ex->proxy, h2_streams_total);
+    if (!h2_may_begin(s))
+        return;
     if (why != REFUSAL_NONE) {
         exchange_refuse(ex, why);
+        return;
+    }
+    if (!has_body) {
+        s->is_due = true;
         return;
     }
     exchange_begin(ex);

@@ -50,6 +50,16 @@ enum error_format error_page_format(struct str accept)
     return best;
 }
 
+unsigned error_page_weight(struct str accept, struct str type)
+{
+    while (accept.n) {
+        struct str params = str_cut(&accept, ',');
+        if (str_eq_nocase(str_trim(str_cut(&params, ';')), type))
+            return range_weight(params);
+    }
+    return 0;
+}
+
 static const struct config_error_page *own_page(const struct exchange *ex, uint16_t status)
 {
     for (unsigned i = 0; ex->cluster && i < ex->cluster->error_page_count; i++)
@@ -136,6 +146,27 @@ static void sentences(uint16_t status, enum http_refusal why, struct str *ret_en
                       "referentie door aan wie deze applicatie beheert.");
         return;
     }
+    if (why == REFUSAL_OVERLOAD) {
+        *ret_english =
+            STR("It is very busy now, and the care application cannot answer in time. Try again in a "
+                "moment; if it is urgent, call your care provider.");
+        *ret_dutch = STR("Het is nu erg druk; de zorgapplicatie kan niet op tijd antwoorden. Probeer het zo "
+                         "opnieuw; is het dringend, bel dan uw zorgverlener.");
+        return;
+    }
+    if (why == REFUSAL_ISOLATION_OUT) {
+        *ret_english = http_refusal_text(why);
+        *ret_dutch = STR("De zorgverlener die hierop antwoordt, is voorlopig afgesloten.");
+        return;
+    }
+    if (why == REFUSAL_ISOLATION_READ_ONLY || why == REFUSAL_ISOLATION_RATE) {
+        *ret_english = http_refusal_text(why);
+        *ret_dutch = why == REFUSAL_ISOLATION_RATE
+                         ? STR("Er kwamen meer verzoeken dan er nu mogen komen. Probeer het over enkele "
+                               "seconden opnieuw.")
+                         : STR("Vanaf hier kan voorlopig alleen worden gelezen: er is niets opgeslagen.");
+        return;
+    }
     if (status >= 500 && status != 505) {
         *ret_english =
             STR("The care application cannot be reached right now. Try again in a moment; if it is urgent, "
@@ -160,14 +191,16 @@ static struct str make_json(struct exchange *ex, const struct page_values *v)
 }
 
 /* FHIR R4 OperationOutcome; issue codes of http://hl7.org/fhir/issue-type. */
-static struct str make_fhir(struct exchange *ex, uint16_t status, const struct page_values *v)
+static struct str make_fhir(struct exchange *ex, uint16_t status, enum http_refusal why,
+                            const struct page_values *v)
 {
-    const char *code = status == 404   ? "not-found"
-                       : status == 403 ? "forbidden"
-                       : status == 413 ? "too-long"
-                       : status == 504 ? "timeout"
-                       : status >= 500 ? "transient"
-                                       : "invalid";
+    const char *code = why == REFUSAL_OVERLOAD ? "throttled"
+                       : status == 404         ? "not-found"
+                       : status == 403         ? "forbidden"
+                       : status == 413         ? "too-long"
+                       : status == 504         ? "timeout"
+                       : status >= 500         ? "transient"
+                                               : "invalid";
     return arena_printf(
         ex->arena,
         "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"error\",\"code\":\"%s\","
@@ -198,9 +231,11 @@ void error_page_make(struct exchange *ex, uint16_t status, enum http_refusal why
     ret->body = own                    ? fill_template(ex->arena, own->html, &v)
                 : format == ERROR_HTML ? fill_template(ex->arena, STR(standard_html), &v)
                 : format == ERROR_JSON ? make_json(ex, &v)
-                                       : make_fhir(ex, status, &v);
+                                       : make_fhir(ex, status, why, &v);
     add_field(ret, STR("Content-Type"), types[format]);
     add_field(ret, STR("Cache-Control"), STR("no-store"));
-    if (status == 503 || status == 502 || status == 504)
-        add_field(ret, STR("Retry-After"), STR("5"));
+    if (status == 503 || status == 502 || status == 504 || status == 429)
+        add_field(ret, STR("Retry-After"),
+                  ex->admit.retry_after_s ? arena_printf(ex->arena, "%u", ex->admit.retry_after_s)
+                                          : STR("5"));
 }

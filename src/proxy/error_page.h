@@ -17,5 +17,7 @@ void error_page_make(struct exchange *, uint16_t status, enum http_refusal why, 
 /* Which of the three the Accept field asks for; HTML when it does not say. */
 enum error_format { ERROR_HTML, ERROR_JSON, ERROR_FHIR };
 enum error_format error_page_format(struct str accept);
+/* The weight (times 1000) that an Accept field gives to this very type; 0: it does not name it. */
+unsigned error_page_weight(struct str accept, struct str type);
 
 #endif

@@ -2,9 +2,10 @@
 #include "proxy/exchange.h"
 
 #include "base/must.h"
-#include "proxy/client.h"
+#include "proxy/classes.h"
 #include "proxy/error_page.h"
 #include "proxy/forward.h"
+#include "proxy/guard.h"
 #include "proxy/inspect.h"
 #include "proxy/upstream.h"
 
@@ -128,6 +129,7 @@ void exchange_free(struct exchange *ex)
     struct proxy *p = ex->proxy;
     if (ex->up)
         upstream_detach(ex);
+    admit_leave(ex);
     inspect_end(ex);
     if (ex->state != EXCHANGE_READ && !ex->is_probe)
         write_event(ex);
@@ -200,6 +202,15 @@ static void make_id(struct exchange *ex)
     ex->id[1] = proxy_random(ex->proxy);
 }
 
+/* Whatever works on the request lets go of it. */
+static void leave_all(struct exchange *ex)
+{
+    if (ex->up)
+        upstream_detach(ex);
+    admit_leave(ex);
+    inspect_cancel(ex);
+}
+
 void exchange_answer_status(struct exchange *ex, uint16_t status, enum http_refusal why)
 {
     if (ex->answer_begun) {
@@ -207,9 +218,7 @@ void exchange_answer_status(struct exchange *ex, uint16_t status, enum http_refu
         ex->side->broken(ex);
         return;
     }
-    if (ex->up)
-        upstream_detach(ex);
-    inspect_cancel(ex);
+    leave_all(ex);
     make_id(ex);
     ex->event.refusal = (uint16_t)why;
     struct error_page page;
@@ -234,8 +243,10 @@ void exchange_answer_redirect(struct exchange *ex, uint16_t port)
 
 static void count_refusal(struct exchange *ex, enum http_refusal why)
 {
-    if (!ex->is_probe)
-        shared_count_refusal(ex->proxy->counts, why);
+    if (ex->is_probe)
+        return;
+    shared_count_refusal(ex->proxy->counts, why);
+    classes_refused(ex, why);
 }
 
 void exchange_refuse(struct exchange *ex, enum http_refusal why)
@@ -265,9 +276,33 @@ void exchange_drop(struct exchange *ex, enum http_refusal why)
     count_refusal(ex, why);
     if (ex->up)
         upstream_detach(ex);
+    admit_leave(ex);
     ex->event.refusal = (uint16_t)why;
     ex->state = EXCHANGE_BROKEN;
     ex->side->broken(ex);
+}
+
+void exchange_answer_notice(struct exchange *ex)
+{
+    struct notice_page page;
+    must(!ex->answer_begun);
+    COUNT(ex->proxy, isolation_notices_total);
+    count_refusal(ex, REFUSAL_ISOLATION_NOTICE);
+    leave_all(ex);
+    make_id(ex);
+    ex->event.refusal = REFUSAL_ISOLATION_NOTICE;
+    ex->is_notice = true;
+    ex->close_client = true; /* nobody whom the gate keeps out keeps a connection */
+    notice_make(ex, &page);
+    answer_own(ex, 503, page.fields, page.field_count, page.body);
+}
+
+void exchange_cut(struct exchange *ex)
+{
+    count_refusal(ex, REFUSAL_ISOLATION_CUT);
+    leave_all(ex);
+    ex->event.refusal = REFUSAL_ISOLATION_CUT;
+    ex->state = EXCHANGE_BROKEN;
 }
 
 /* ---- route, admit, forward */
@@ -409,6 +444,9 @@ static bool write_last_chunk(struct exchange *ex, const struct http_field *trail
 static bool take_held_body(struct exchange *ex)
 {
     unsigned count = 0;
+    if (ex->body_taken)
+        return true;
+    ex->body_taken = true;
     const struct http_field *trailers = inspect_trailers(ex, &count);
     if (!inspect_give_body(ex))
         return false;
@@ -417,14 +455,7 @@ static bool take_held_body(struct exchange *ex)
 
 static void forward(struct exchange *ex)
 {
-    if (ex->is_probe) {
-        ex->probe_passed = true;
-        ex->state = EXCHANGE_DONE;
-        ex->side->end(ex, NULL, 0);
-        return;
-    }
-    ex->pool = &ex->snapshot->pools[ex->route->upstream->index];
-    ex->body_chunked_up = ex->req.body == BODY_CHUNKED || ex->req.body == BODY_UNTIL_CLOSE;
+    ex->state = EXCHANGE_FORWARD;
     choose_affinity(ex);
     if (!write_upstream_head(ex)) {
         refuse_politely(ex, REFUSAL_HEAD_TOO_LARGE);
@@ -434,20 +465,133 @@ static void forward(struct exchange *ex)
         exchange_answer_status(ex, 503, REFUSAL_NONE);
         return;
     }
-    struct pool *pool = ex->pool;
-    if (pool->retry_tokens_x100 < 10'000)
-        pool->retry_tokens_x100 += pool->config->retry_budget_percent;
+    admit_retry_earn(ex);
     upstream_attach(ex);
+}
+
+static void body_goes_on(struct exchange *ex)
+{
+    if (!ex->body_paused)
+        return;
+    ex->body_paused = false;
+    ex->side->read_more(ex);
+}
+
+bool exchange_keep_head(struct exchange *ex)
+{
+    struct http_request *r = &ex->req;
+    if (r->version == HTTP_2)
+        return true;
+    r->method_text = arena_copy(ex->arena, r->method_text);
+    r->target = arena_copy(ex->arena, r->target);
+    r->authority = arena_copy(ex->arena, r->authority);
+    r->host = arena_copy(ex->arena, r->host);
+    r->path = arena_copy(ex->arena, r->path);
+    r->query = arena_copy(ex->arena, r->query);
+    for (unsigned i = 0; i < r->field_count; i++) {
+        r->fields[i].name = arena_copy(ex->arena, r->fields[i].name);
+        r->fields[i].value = arena_copy(ex->arena, r->fields[i].value);
+    }
+    return !arena_overflowed(ex->arena);
+}
+
+/* What comes of the body meanwhile goes behind what the inspection held. */
+static void wait_for_turn(struct exchange *ex)
+{
+    ex->state = EXCHANGE_ADMIT;
+    if (ex->client->h2 && !client_h2_may_wait(ex) && !admit_step_aside(ex)) {
+        ex->state = EXCHANGE_BROKEN;
+        client_h2_refuse(ex);
+        return;
+    }
+    ex->body_paused = !ex->body_done;
+    if (!ex->body_done && !take_held_body(ex))
+        exchange_answer_status(ex, 503, REFUSAL_NONE);
+}
+
+static void ask(struct exchange *ex)
+{
+    switch (admit_enter(ex)) {
+    case ADMISSION_GO:
+        body_goes_on(ex); /* it was not wanted for the inspection: it streams */
+        forward(ex);
+        break;
+    case ADMISSION_WAIT:
+        wait_for_turn(ex);
+        break;
+    case ADMISSION_REFUSE:
+        refuse_politely(ex, REFUSAL_OVERLOAD);
+        break;
+    }
+}
+
+/* As much of the body as is wanted is there, or all. */
+static void look_at_collected(struct exchange *ex)
+{
+    if (!admit_collects_on(ex))
+        ask(ex);
+}
+
+static void collect(struct exchange *ex)
+{
+    ex->state = EXCHANGE_COLLECT;
+    if (!exchange_keep_head(ex)) {
+        refuse_politely(ex, REFUSAL_HEAD_TOO_LARGE);
+        return;
+    }
+    if (!take_held_body(ex)) {
+        exchange_answer_status(ex, 503, REFUSAL_NONE);
+        return;
+    }
+    body_goes_on(ex);
+    look_at_collected(ex);
+}
+
+static void enter(struct exchange *ex)
+{
+    if (ex->is_probe) {
+        ex->probe_passed = true;
+        ex->state = EXCHANGE_DONE;
+        ex->side->end(ex, NULL, 0);
+        return;
+    }
+    ex->pool = &ex->snapshot->pools[ex->route->upstream->index];
+    ex->body_chunked_up = ex->req.body == BODY_CHUNKED || ex->req.body == BODY_UNTIL_CLOSE;
+    if (admit_wants_body(ex))
+        collect(ex);
+    else
+        ask(ex);
+}
+
+/* The body is whole, and its end had to wait: for a place, or no longer. */
+static void ask_for_end(struct exchange *ex)
+{
+    switch (admit_enter(ex)) {
+    case ADMISSION_GO:
+        exchange_admitted(ex);
+        break;
+    case ADMISSION_WAIT:
+        break;
+    case ADMISSION_REFUSE:
+        refuse_politely(ex, REFUSAL_OVERLOAD);
+        break;
+    }
+}
+
+void exchange_admitted(struct exchange *ex)
+{
+    if (ex->state == EXCHANGE_FORWARD) {
+        admit_end_goes(ex);
+        exchange_request_flush(ex);
+        return;
+    }
+    body_goes_on(ex);
+    forward(ex);
 }
 
 void exchange_inspected(struct exchange *ex)
 {
-    ex->state = EXCHANGE_FORWARD;
-    if (ex->body_paused) { /* it was not wanted for the inspection: it streams */
-        ex->body_paused = false;
-        ex->side->read_more(ex);
-    }
-    forward(ex);
+    enter(ex);
 }
 
 void exchange_begin(struct exchange *ex)
@@ -459,10 +603,14 @@ void exchange_begin(struct exchange *ex)
     make_id(ex);
     if (l->redirects &&
         snapshot_cluster(ex->snapshot, ex->req.host)) { /* never to a host that is not served */
-        exchange_answer_redirect(ex, l->redirect_port);
+        ex->cluster = snapshot_cluster(ex->snapshot, ex->req.host);
+        if (!guard_answers_redirect(ex))
+            exchange_answer_redirect(ex, l->redirect_port);
         return;
     }
     why = route(ex);
+    if (guard_answers(ex)) /* whatever the route would have said: who is kept out learns nothing of it */
+        return;
     if (why == REFUSAL_NONE)
         why = admit(ex);
     if (why == REFUSAL_BODY_TOO_LARGE)
@@ -470,7 +618,7 @@ void exchange_begin(struct exchange *ex)
     else if (why != REFUSAL_NONE)
         refuse_politely(ex, why);
     else if (!inspect_begin(ex))
-        forward(ex);
+        enter(ex);
 }
 
 /* ---- the request body */
@@ -496,7 +644,7 @@ void exchange_request_body(struct exchange *ex, struct str bytes)
         inspect_body(ex, bytes);
         return;
     }
-    if (!ex->up) /* answered early, or failed: what still comes is dropped */
+    if (!exchange_takes_body(ex)) /* answered early, or failed: what still comes is dropped */
         return;
     if (ex->body_chunked_up) {
         h1_chunk_write_size(&b, bytes.n);
@@ -509,8 +657,10 @@ void exchange_request_body(struct exchange *ex, struct str bytes)
         exchange_answer_status(ex, 503, REFUSAL_NONE);
         return;
     }
-    ex->body_paused = ex->req_body.bytes > EXCHANGE_QUEUE_HIGH;
-    if (ex->req_body.bytes > CHUNK_BYTES)
+    ex->body_paused = ex->state == EXCHANGE_ADMIT || ex->req_body.bytes > EXCHANGE_QUEUE_HIGH;
+    if (ex->state == EXCHANGE_COLLECT)
+        look_at_collected(ex);
+    else if (ex->req_body.bytes > CHUNK_BYTES)
         exchange_request_flush(ex);
 }
 
@@ -521,7 +671,7 @@ void exchange_request_end(struct exchange *ex, const struct http_field *trailers
         inspect_body_end(ex, trailers, count);
         return;
     }
-    if (!ex->up)
+    if (!exchange_takes_body(ex))
         return;
     if (ex->tunnel) { /* to be told to the upstream when all is sent: see upstream_tunnel_ready */
         loop_defer(ex->proxy->loop, &ex->up->again);
@@ -531,7 +681,12 @@ void exchange_request_end(struct exchange *ex, const struct http_field *trailers
         exchange_answer_status(ex, 502, REFUSAL_NONE);
         return;
     }
-    exchange_request_flush(ex);
+    if (ex->state == EXCHANGE_COLLECT)
+        look_at_collected(ex);
+    else if (ex->admit.end_waits)
+        ask_for_end(ex);
+    else
+        exchange_request_flush(ex);
 }
 
 void exchange_abort(struct exchange *ex)
@@ -545,6 +700,7 @@ void exchange_abort(struct exchange *ex)
     }
     if (ex->up)
         upstream_detach(ex);
+    admit_abandon(ex);
 }
 
 void exchange_answer_drained(struct exchange *ex)
@@ -569,6 +725,7 @@ static void upgrade_answered(struct exchange *ex)
     ex->answer_begun = true;
     ex->state = EXCHANGE_ANSWER;
     outq_clear(&ex->up_head, &ex->proxy->chunks);
+    admit_answered(ex);
     ex->side->head(ex);
     tunnel_begin(ex);
 }
@@ -594,6 +751,12 @@ void exchange_upstream_head(struct exchange *ex)
     }
     uint64_t us = loop_now_us(ex->proxy->loop) - ex->began_us;
     ex->event.upstream_us = us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
+    admit_answered(ex);
+    if (ex->admit.end_waits) { /* it did not wait for it */
+        admit_leave(ex);
+        exchange_request_flush(ex);
+    }
+    classes_answered(ex);
     if (!inspect_answer_head(ex))
         begin_answer(ex);
 }
@@ -612,6 +775,7 @@ void exchange_upstream_body(struct exchange *ex, struct str bytes)
         inspect_answer_body(ex, bytes);
     else
         pass_body(ex, bytes);
+    admit_passes_body(ex);
 }
 
 static void end_answer(struct exchange *ex, const struct http_field *trailers, unsigned count)
@@ -630,6 +794,7 @@ static void end_answer(struct exchange *ex, const struct http_field *trailers, u
 void exchange_upstream_end(struct exchange *ex, const struct http_field *trailers, unsigned count)
 {
     must(!ex->up);
+    admit_leave(ex);
     if (inspect_holds_answer(ex))
         inspect_answer_end(ex, trailers, count);
     else
@@ -657,12 +822,10 @@ static bool may_spend_retry(struct exchange *ex)
     const struct config_upstream *u = ex->pool->config;
     if (ex->retries >= u->max_retries)
         return false;
-    if (ex->pool->retry_tokens_x100 < 100) {
-        COUNT(ex->proxy, upstream_retries_refused_total);
-        return false;
-    }
-    ex->pool->retry_tokens_x100 -= 100;
-    return true;
+    if (admit_retry_take(ex))
+        return true;
+    COUNT(ex->proxy, upstream_retries_refused_total);
+    return false;
 }
 
 void exchange_upstream_failed(struct exchange *ex, uint16_t status, bool may_retry)
@@ -675,10 +838,13 @@ void exchange_upstream_failed(struct exchange *ex, uint16_t status, bool may_ret
     }
     if (may_retry && !ex->body_started && may_spend_retry(ex)) {
         ex->retries++;
+        ex->admit.sent_us = 0;
         COUNT(ex->proxy, upstream_retries_total);
         upstream_attach(ex);
         return;
     }
     COUNT(ex->proxy, upstream_errors_total);
+    if (status == 504)
+        admit_timed_out(ex);
     exchange_answer_status(ex, status, REFUSAL_NONE);
 }

@@ -1,11 +1,11 @@
 /* proxy/exchange.h - one request and its answer, from the first byte in to the event.
  *
- *             exchange_new      exchange_begin      exchange_inspected          answer's head
- *   (client) ------------> READ -------------> INSPECT ----------> FORWARD -----------------> ANSWER --->
- * DONE | \___ nobody looks ________________/    |                          | |                    | refused
- * | 502, 503, 504            |
- *                            +--> ANSWER <--------+-------------------+                          +---> BROKEN
- *                      refused, redirected                                                          (reset)
+ *   (client) --exchange_new--> READ --exchange_begin--> INSPECT --exchange_inspected--> ADMIT
+ *                               |            \___ nobody looks ______________________/   |
+ *                               | refused,              | refused         too much: 503 | exchange_admitted,
+ *                               v redirected            v                               v or at once
+ *          DONE, or BROKEN <-- ANSWER <----------------------- answer's head, 502, 504 -- FORWARD
+ *                   (reset)
  *
  * Invariants:
  *  1. An exchange has one owner, its client side (a connection or an HTTP/2 stream), which frees it.
@@ -14,13 +14,16 @@
  *  4. Body bytes wait in bounded queues: a side whose queue is above EXCHANGE_QUEUE_HIGH makes the other stop
  * reading.
  *  5. Exactly one access event per exchange that got as far as a request head (or a refusal of one).
- *  6. In INSPECT no upstream connection is attached, and the body is the inspection's (inspect.h). In FORWARD
- * an answer may be held there; then none of it was handed to the side. */
+ *  6. In INSPECT no upstream connection is attached, and the body is the inspection's (inspect.h). In COLLECT
+ * none is attached, and the body is read as far as admission wants it first (admit_uploads.c). In ADMIT none
+ * is attached either, and of the body nothing more is asked for. In FORWARD an answer may be held there; then
+ * none of it was handed to the side. */
 #ifndef POLDER_PROXY_EXCHANGE_H
 #define POLDER_PROXY_EXCHANGE_H
 
 #include "base/access_event.h"
 #include "http/h1.h"
+#include "proxy/admit.h"
 #include "proxy/worker.h"
 
 enum { EXCHANGE_QUEUE_HIGH = 64 * 1024, EXCHANGE_ARENA_BYTES = 256 * 1024 };
@@ -28,6 +31,8 @@ enum { EXCHANGE_QUEUE_HIGH = 64 * 1024, EXCHANGE_ARENA_BYTES = 256 * 1024 };
 enum exchange_state {
     EXCHANGE_READ,
     EXCHANGE_INSPECT,
+    EXCHANGE_COLLECT,
+    EXCHANGE_ADMIT,
     EXCHANGE_FORWARD,
     EXCHANGE_ANSWER,
     EXCHANGE_DONE,
@@ -66,6 +71,8 @@ struct exchange {
     struct pool *pool;
 
     struct inspection *inspection; /* NULL: nobody looks */
+    struct admit_ticket admit;
+    uint64_t user; /* key of the credentials it carries (classes.h); 0: none */
     struct upstream_conn *up;
     struct endpoint *failed_endpoint; /* could not be reached: the retry goes elsewhere if it can */
     struct outq up_head;              /* the canonical head, kept until an answer begins */
@@ -73,6 +80,7 @@ struct exchange {
     uint64_t body_received, body_limit;
     bool body_done;       /* the request body came whole */
     bool body_paused;     /* the client side was told to wait */
+    bool body_taken;      /* what the inspection held waits in req_body */
     bool body_started;    /* some of it left for an upstream: no retry on another */
     bool body_chunked_up; /* framed as chunks towards the upstream */
     bool answer_begun;    /* head handed to the side */
@@ -80,6 +88,8 @@ struct exchange {
     bool tunnel;          /* upgraded: bytes both ways */
     bool counted;         /* in requests_active */
     bool by_gate;         /* the answer is our own */
+    bool is_strict;       /* the firewall blocks, also where the configuration lets it only detect */
+    bool is_notice;       /* the answer is the notice: nobody edits it */
     bool close_client;    /* the client connection cannot be used after this */
     bool is_probe;     /* of probe.c: nothing is counted or logged, and it ends where it would be forwarded */
     bool probe_passed; /* it got there */
@@ -108,7 +118,7 @@ void exchange_refuse(struct exchange *, enum http_refusal);
 /* There is somebody for the request's body: what comes else is dropped. */
 static inline bool exchange_takes_body(const struct exchange *ex)
 {
-    return ex->up || ex->state == EXCHANGE_INSPECT;
+    return ex->up || (ex->state >= EXCHANGE_INSPECT && ex->state <= EXCHANGE_ADMIT);
 }
 /* Request body, decoded. Not more may be handed in while ex->body_paused. */
 void exchange_request_body(struct exchange *, struct str bytes);
@@ -120,11 +130,21 @@ void exchange_abort(struct exchange *);
 /* The client side has sent bytes: the answer may flow again. */
 void exchange_answer_drained(struct exchange *);
 
+/* ---- from admission */
+void exchange_admitted(struct exchange *); /* its turn has come, or its body's end's */
+
 /* ---- from the inspection */
 void exchange_inspected(struct exchange *); /* nothing is said against the request: on with it */
+/* The body's bytes take the place of the head's on an HTTP/1 connection: before they come, for a head that is
+ * needed afterwards. False: it is too large. */
+[[nodiscard]] bool exchange_keep_head(struct exchange *);
 /* The request was understood, and this is its answer: the connection can go on where its body is read. */
 void exchange_refuse_with(struct exchange *, uint16_t status, enum http_refusal);
 void exchange_drop(struct exchange *, enum http_refusal); /* no answer: the connection or the stream ends */
+/* ---- from the guard */
+void exchange_answer_notice(
+    struct exchange *);               /* instead of whatever was under way; no answer may have begun */
+void exchange_cut(struct exchange *); /* nothing more is said to anybody: its side is about to be ended */
 /* Nothing is said against the answer: its head goes, this part of its body, and the rest as it comes. */
 void exchange_answer_inspected(struct exchange *, struct str body, bool is_whole,
                                const struct http_field *trailers, unsigned count);

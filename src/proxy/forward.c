@@ -313,7 +313,7 @@ static bool passes_length(const struct exchange *ex)
 
 void forward_response_fields(struct exchange *ex, void (*field)(void *, struct str, struct str), void *self)
 {
-    const struct config_route *r = ex->route;
+    const struct config_route *r = ex->is_notice ? NULL : ex->route;
     bool names = connection_names_fields(ex->resp.fields, ex->resp.field_count);
     unsigned edits = r ? r->response_edit_count : 0;
     bool hsts = ex->client->listener->config->hsts_max_age_s != 0;

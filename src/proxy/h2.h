@@ -15,6 +15,7 @@ struct h2_conn {
     struct client *client;
     struct list streams;
     unsigned stream_count;
+    unsigned streams_said; /* how many it may have, as it was told */
     uint64_t bytes_in;
     size_t header_bytes_held; /* decoded fields of open streams: see charge() */
     size_t answer_bytes_held; /* answers of all streams that wait to be sent */
@@ -57,7 +58,8 @@ struct h2_stream {
     nghttp2_nv *answer_trailers;
     unsigned answer_trailer_count;
     char websocket_key[24];
-    bool begun;        /* the request was handed to the exchange */
+    bool begun;        /* the request was handed to the exchange, or is due */
+    bool is_due;       /* it is whole, and handed over before this turn ends */
     bool has_length;   /* it announced how long its body is */
     bool ended;        /* the client ended its side */
     bool head_sent;    /* an answer was submitted */
@@ -67,7 +69,8 @@ struct h2_stream {
 
 /* Takes one decoded field. False: too much memory or work for what was received; the connection is to end. */
 bool h2_take_field(struct h2_stream *, struct str name, struct str value, bool is_trailer);
-/* All fields are there: hands the request to the exchange, or refuses it. */
+/* All fields are there: hands the request to the exchange, or refuses it. One that is whole is handed over at
+ * the end of the turn, see begin_due. */
 void h2_begin_request(struct h2_stream *, bool has_body);
 
 /* Some of the request's body. Gives the window back as far as it was taken. */
@@ -91,6 +94,10 @@ void h2_count_empty_data(struct h2_conn *);
  * blame. */
 void h2_count_end(struct h2_conn *, const nghttp2_frame *);
 void h2_flooded(struct h2_conn *);
+/* How many streams it may have now, by its class and the pressure on the gate. */
+unsigned h2_streams_allowed(const struct h2_conn *);
+/* One more request: false when it has too many (REFUSED_STREAM: the client may try again), or is blocked. */
+bool h2_may_begin(struct h2_stream *);
 /* A stream was opened or something began to wait: the timer looks after it from now on. */
 void h2_watch(struct h2_conn *);
 

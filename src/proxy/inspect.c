@@ -303,26 +303,6 @@ static bool find_codings(struct inspection *in)
     return true;
 }
 
-/* The body's bytes take the place of the head's on an HTTP/1 connection, and the head is needed until the
- * request is forwarded. */
-static bool keep_head(struct exchange *ex)
-{
-    struct http_request *r = &ex->req;
-    if (r->version == HTTP_2)
-        return true;
-    r->method_text = arena_copy(ex->arena, r->method_text);
-    r->target = arena_copy(ex->arena, r->target);
-    r->authority = arena_copy(ex->arena, r->authority);
-    r->host = arena_copy(ex->arena, r->host);
-    r->path = arena_copy(ex->arena, r->path);
-    r->query = arena_copy(ex->arena, r->query);
-    for (unsigned i = 0; i < r->field_count; i++) {
-        r->fields[i].name = arena_copy(ex->arena, r->fields[i].name);
-        r->fields[i].value = arena_copy(ex->arena, r->fields[i].value);
-    }
-    return !arena_overflowed(ex->arena);
-}
-
 static bool has_body(const struct exchange *ex)
 {
     return !ex->body_done && !ex->req.has_upgrade;
@@ -336,7 +316,7 @@ static void begin(struct inspection *in)
     in->limit = inspect_body_limit(in);
     ex->state = EXCHANGE_INSPECT;
     ex->body_paused = has_body(ex);
-    if (has_body(ex) && !keep_head(ex)) {
+    if (has_body(ex) && !exchange_keep_head(ex)) {
         inspect_refuse(in, REFUSAL_HEAD_TOO_LARGE);
         return;
     }
@@ -358,6 +338,8 @@ bool inspect_begin(struct exchange *ex)
     enum config_waf_mode mode = ex->route->waf.mode;
     if (mode == WAF_MODE_OFF)
         return false;
+    if (ex->is_strict)
+        mode = WAF_MODE_BLOCK;
     struct inspection *in = take_inspection(p->inspector);
     if (!in) {
         if (mode == WAF_MODE_BLOCK)

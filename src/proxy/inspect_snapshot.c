@@ -74,7 +74,8 @@ static bool make_overlay(const struct snapshot *s, const struct config_cluster *
                          struct waf_overlay **ret, struct arena *errors, struct str *ret_error)
 {
     struct waf_problems problems;
-    if (!has_mode(c, mode))
+    /* Strangers are inspected strictly while isolation is at level guarded (exchange.is_strict). */
+    if (!has_mode(c, mode) && !(mode == WAF_MODE_BLOCK && has_mode(c, WAF_MODE_DETECT)))
         return true;
     *ret = inspect_overlay_new(s->rules, c, mode, &problems);
     if (!*ret)

@@ -2,10 +2,15 @@
 #include "proxy/proxy.h"
 
 #include "base/must.h"
+#include "proxy/admit.h"
+#include "proxy/admit_handshakes.h"
+#include "proxy/classes.h"
 #include "proxy/client.h"
+#include "proxy/guard.h"
 #include "proxy/inspect.h"
 #include "proxy/probe.h"
 #include "proxy/upstream.h"
+#include "proxy/wake.h"
 #include "sys/net.h"
 #include "tls/signer.h"
 
@@ -16,7 +21,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { ACCEPTS_PER_TURN = 64, SHORT_DRAIN_MS = 10'000, TRIM_MS = 2000, MALLOC_TOP_KEPT = 256 * 1024 };
+enum {
+    ACCEPTS_PER_TURN = 64,
+    STRANGERS_AT_A_TIME = 8,
+    FIRST_SHARE = 8,
+    SHORT_DRAIN_MS = 10'000,
+    TRIM_MS = 2000,
+    MALLOC_TOP_KEPT = 256 * 1024
+};
 
 uint64_t proxy_random(struct proxy *p)
 {
@@ -71,21 +83,34 @@ struct proxy *proxy_new(struct loop *loop, struct shared *shared, unsigned slot,
     p->io =
         (struct transport_shared){loop, &p->chunks, malloc(TRANSPORT_RX_BYTES), malloc(TRANSPORT_TX_BYTES)};
     p->dials = calloc(DIALS_MAX, sizeof *p->dials);
+    p->guard = guard_new(p);
     p->inspector = inspector_new(p);
     p->probe = probe_new(p);
+    p->classes = classes_new();
+    p->handshakes = handshakes_new(p);
     p->signer = tls_signer_new((struct tls_signer_events){send_sign, signature_ready, p});
     p->tickets = tls_tickets_new();
     list_init(&p->clients);
     list_init(&p->checks);
+    wake_init(p);
     timer_init(&p->drain_timer, drain_over);
     timer_init(&p->trim_timer, trim);
     timer_set(loop, &p->trim_timer, loop_now_ms(loop) + TRIM_MS);
-    if (!p->io.rx || !p->io.tx || !p->dials || !p->inspector || !p->probe || !p->signer || !p->tickets ||
+    if (!p->io.rx || !p->io.tx || !p->dials || !p->guard || !p->inspector || !p->probe || !p->classes ||
+        !p->handshakes || !p->signer || !p->tickets ||
         getrandom(&p->seed, sizeof p->seed, 0) != sizeof p->seed) {
         proxy_free(p);
         return NULL;
     }
     return p;
+}
+
+static void close_listener(struct proxy *p, struct listener *l)
+{
+    if (l->io.fd >= 0)
+        loop_close(p->loop, &l->io);
+    if (l->first.fd >= 0)
+        loop_close(p->loop, &l->first);
 }
 
 static void retire(struct snapshot *s)
@@ -94,8 +119,7 @@ static void retire(struct snapshot *s)
         return;
     for (unsigned i = 0; i < s->config->listener_count; i++) {
         loop_undefer(&s->listeners[i].more);
-        if (s->listeners[i].io.fd >= 0)
-            loop_close(s->proxy->loop, &s->listeners[i].io);
+        close_listener(s->proxy, &s->listeners[i]);
     }
     for (unsigned i = 0; i < s->config->upstream_count; i++)
         for (unsigned e = 0; e < s->pools[i].endpoint_count; e++)
@@ -110,6 +134,7 @@ void proxy_free(struct proxy *p)
     struct list *node;
     while ((node = p->clients.next) != &p->clients)
         client_close(container_of(node, struct client, node));
+    wake_done(p);
     probe_free(p->probe);
     checks_stop(p);
     for (unsigned i = 0; p->snapshot && i < p->snapshot->config->upstream_count; i++)
@@ -123,7 +148,11 @@ void proxy_free(struct proxy *p)
         free(p->free_exchanges);
         p->free_exchanges = next;
     }
+    guard_free(p->guard);
     inspector_free(p->inspector);
+    admit_free(p->admit);
+    classes_free(p->classes);
+    handshakes_free(p->handshakes);
     timer_clear(p->loop, &p->drain_timer);
     timer_clear(p->loop, &p->trim_timer);
     tls_signer_free(p->signer);
@@ -148,15 +177,26 @@ void proxy_abort(struct proxy *p, uint64_t generation)
     if (p->prepared && p->prepared->generation == generation) {
         retire(p->prepared);
         p->prepared = NULL;
+        if (p->snapshot)
+            admit_apply(p->snapshot);
     }
 }
 
-static void accept_ready(struct io *io, uint32_t events);
+static void accept_turn(struct listener *l);
+
+static void accept_ready(struct io *io, uint32_t events [[maybe_unused]])
+{
+    accept_turn(container_of(io, struct listener, io));
+}
+
+static void first_ready(struct io *io, uint32_t events [[maybe_unused]])
+{
+    accept_turn(container_of(io, struct listener, first));
+}
 
 static void accept_more(struct deferred *d)
 {
-    struct listener *l = container_of(d, struct listener, more);
-    accept_ready(&l->io, EPOLLIN);
+    accept_turn(container_of(d, struct listener, more));
 }
 
 bool proxy_listener(struct proxy *p, uint64_t generation, unsigned index, int fd)
@@ -169,6 +209,18 @@ bool proxy_listener(struct proxy *p, uint64_t generation, unsigned index, int fd
     }
     s->listeners[index].io = (struct io){.ready = accept_ready, .fd = fd};
     deferred_init(&s->listeners[index].more, accept_more);
+    return true;
+}
+
+bool proxy_listener_first(struct proxy *p, uint64_t generation, unsigned index, int fd)
+{
+    struct snapshot *s = p->prepared;
+    if (!s || s->generation != generation || index >= s->config->listener_count ||
+        s->listeners[index].first.fd >= 0) {
+        close(fd);
+        return false;
+    }
+    s->listeners[index].first = (struct io){.ready = first_ready, .fd = fd};
     return true;
 }
 
@@ -185,15 +237,26 @@ static void accept_all(struct listener *l)
 {
     do
         loop_undefer(&l->more);
-    while (accept_ready(&l->io, EPOLLIN), !list_is_empty(&l->more.node));
+    while (accept_turn(l), !list_is_empty(&l->more.node));
 }
 
-/* Of listeners that the new configuration has no more. */
+static bool has_first_queue(const struct snapshot *s, const struct addr *address)
+{
+    for (unsigned i = 0; i < s->config->listener_count; i++)
+        if (addr_eq(&s->config->listeners[i].address, address))
+            return s->listeners[i].first.fd >= 0;
+    return false;
+}
+
+/* Of listeners, or of second queues, that the new configuration has no more. */
 static void accept_leftovers(struct snapshot *old, const struct snapshot *now)
 {
-    for (unsigned i = 0; i < old->config->listener_count; i++)
-        if (old->listeners[i].io.fd >= 0 && !has_address(now->config, &old->config->listeners[i].address))
-            accept_all(&old->listeners[i]);
+    for (unsigned i = 0; i < old->config->listener_count; i++) {
+        struct listener *l = &old->listeners[i];
+        bool loses_first = l->first.fd >= 0 && !has_first_queue(now, &l->config->address);
+        if (l->io.fd >= 0 && (loses_first || !has_address(now->config, &l->config->address)))
+            accept_all(l);
+    }
 }
 
 /* The descriptors of two generations may be one and the same socket: the old one is closed only after the new
@@ -205,10 +268,14 @@ bool proxy_commit(struct proxy *p, uint64_t generation)
         return false;
     p->snapshot = s;
     p->prepared = NULL;
+    guard_reconfigured(p);
+    admit_apply(s);
     for (unsigned i = 0; i < s->config->listener_count && !p->draining; i++) {
         struct listener *l = &s->listeners[i];
         if (l->io.fd < 0 || loop_add(p->loop, &l->io, EPOLLIN | EPOLLET) < 0)
             continue;
+        if (l->first.fd >= 0)
+            must(loop_add(p->loop, &l->first, EPOLLIN | EPOLLET) == 0);
         loop_defer(p->loop, &l->more);
     }
     if (old)
@@ -220,37 +287,66 @@ bool proxy_commit(struct proxy *p, uint64_t generation)
     return true;
 }
 
-static bool may_accept(struct proxy *p, struct listener *l, const struct addr *peer)
+/* Strangers leave some connections free for those who go first. */
+static bool has_room(const struct proxy *p, const struct listener *l, bool is_first)
+{
+    uint32_t most = l->config->limits.connections;
+    return p->client_count < (is_first || l->first.fd < 0 ? most : most - most / FIRST_SHARE);
+}
+
+static bool may_accept(struct proxy *p, struct listener *l, const struct addr *peer, bool is_first)
 {
     const struct config_limits *limits = &l->config->limits;
-    if (p->client_count >= limits->connections)
+    if (!has_room(p, l, is_first))
         return false;
+    if (!l->config->proxy_protocol && !guard_may_come(p, peer)) {
+        COUNT(p, isolation_refused_total);
+        return false;
+    }
     return l->config->proxy_protocol || limits->connections_per_address == 0 ||
            shared_address_count(p->shared, shared_address_hash(p->shared, peer)) <
                limits->connections_per_address;
 }
 
-static void accept_ready(struct io *io, uint32_t events [[maybe_unused]])
+/* False: the queue is empty; or EMFILE, ENFILE, ENOMEM: they wait in it for the next edge. */
+static bool accept_one(struct listener *l, bool is_first)
 {
-    struct listener *l = container_of(io, struct listener, io);
     struct proxy *p = l->proxy;
-    for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
-        struct sockaddr_storage from;
-        socklen_t len = sizeof from;
-        struct addr peer;
-        int fd = accept4(io->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
-            continue;
-        if (fd < 0) /* EAGAIN; or EMFILE, ENFILE, ENOMEM: they wait in the queue for the next edge */
-            return;
-        if (!addr_from_sockaddr(&from, len, &peer) || !may_accept(p, l, &peer)) {
-            COUNT(p, connections_refused_total);
-            close(fd);
-            continue;
-        }
+    struct sockaddr_storage from;
+    socklen_t len = sizeof from;
+    struct addr peer;
+    int fd = accept4(is_first ? l->first.fd : l->io.fd, (struct sockaddr *)&from, &len,
+                     SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0)
+        return errno == EINTR || errno == ECONNABORTED;
+    if (addr_from_sockaddr(&from, len, &peer) && may_accept(p, l, &peer, is_first)) {
         client_accept(p, l, fd, &peer);
+        return true;
     }
-    loop_defer(p->loop, &l->more);
+    COUNT(p, connections_refused_total);
+    close(fd);
+    return true;
+}
+
+/* True: nobody who goes first waits any more. */
+static bool accept_first(struct listener *l, unsigned *taken)
+{
+    while (l->first.fd >= 0 && accept_one(l, true))
+        if (++*taken >= ACCEPTS_PER_TURN)
+            return false;
+    return true;
+}
+
+/* After every few strangers it is looked again for somebody who goes first. */
+static void accept_turn(struct listener *l)
+{
+    for (unsigned taken = 0, strangers = 0; taken < ACCEPTS_PER_TURN; taken++, strangers++) {
+        if (strangers % STRANGERS_AT_A_TIME == 0 && !accept_first(l, &taken))
+            break;
+        if (!accept_one(l, false))
+            return;
+    }
+    loop_defer(l->proxy->loop, &l->more);
 }
 
 static void check_drained(struct proxy *p)
@@ -275,7 +371,7 @@ static void stop_listening(struct proxy *p)
         if (l->io.fd < 0)
             continue;
         accept_all(l);
-        loop_close(p->loop, &l->io);
+        close_listener(p, l);
     }
 }
 
@@ -332,6 +428,13 @@ void proxy_sign_again(struct proxy *p)
 void proxy_ticket_keys(struct proxy *p, struct str keys)
 {
     tls_tickets_set(p->tickets, keys);
+}
+
+bool proxy_admission(struct proxy *p, void *memory, size_t size)
+{
+    if (!p->admit)
+        p->admit = admit_new(p, memory, size);
+    return p->admit != NULL;
 }
 
 void proxy_take_rules(struct proxy *p, struct inspect_rules *rules)

@@ -10,6 +10,7 @@
 #define POLDER_PROXY_PROXY_H
 
 #include "ipc/messages.h"
+#include "proxy/perimeter.h"
 #include "proxy/shared.h"
 #include "sys/loop.h"
 
@@ -22,6 +23,8 @@ struct proxy_events {
     bool (*sign)(void *self,
                  const struct msg_sign *); /* false: no signer now; proxy_sign_again will follow */
     void (*drained)(void *self);           /* after proxy_drain: the last connection is gone */
+    void (*classify)(void *self,
+                     const struct msg_classify *); /* something was learned of an address, for the filter */
     void *self;
 };
 
@@ -36,6 +39,8 @@ bool proxy_prepare(struct proxy *, uint64_t generation, struct str bundle, void 
                    struct arena *errors, struct str *ret_error);
 bool proxy_listener(struct proxy *, uint64_t generation, unsigned index,
                     int fd); /* takes fd; false: no such one */
+bool proxy_listener_first(struct proxy *, uint64_t generation, unsigned index,
+                          int fd); /* the same: the queue of those who go first */
 bool proxy_commit(struct proxy *, uint64_t generation);
 void proxy_abort(struct proxy *, uint64_t generation);
 
@@ -49,6 +54,13 @@ void proxy_take_rules(struct proxy *, struct inspect_rules *);
 /* What rules with that key use to be faster. False: no memory, and bytes were not taken; otherwise release is
  * called with them when nobody uses them any more. */
 bool proxy_prefilter(struct proxy *, struct str key, struct str bytes, void (*release)(struct str));
+/* Isolation in force lies there from now on: before the first configuration. */
+void proxy_perimeter(struct proxy *, const struct perimeter *);
+/* The memory of admission, which stays the caller's: before the first configuration. False: not of this
+ * build, or no memory. */
+bool proxy_admission(struct proxy *, void *memory, size_t size);
+/* The eventfd of a worker: our own, to be woken by, or a sibling's. Takes fd. */
+void proxy_wake(struct proxy *, unsigned slot, int fd);
 void proxy_ticket_keys(struct proxy *, struct str keys);
 
 /* Stops accepting; answers what comes over open connections and closes each after its next answer, or when it

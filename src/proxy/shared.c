@@ -111,6 +111,7 @@ void shared_worker_reset(struct shared *s, unsigned slot)
     for (unsigned row = 0; row < 2; row++)
         for (unsigned cell = 0; cell < SHARED_ADDRESS_CELLS; cell++)
             atomic_store_explicit(&w->addresses[row][cell], 0, memory_order_relaxed);
+    atomic_store_explicit(&w->isolation_applied, 0, memory_order_relaxed); /* who is gone serves nobody */
 }
 
 uint64_t latency_bucket_end_us(unsigned bucket)
@@ -330,6 +331,14 @@ uint64_t shared_counter_sum(const struct shared *s, enum counter c)
     uint64_t sum = 0;
     for (unsigned w = 0; w < s->worker_count; w++)
         sum += load(&s->workers[w].counters[c]);
+    return sum;
+}
+
+uint64_t shared_isolation_sum(const struct shared *s, unsigned level, unsigned answer)
+{
+    uint64_t sum = 0;
+    for (unsigned slot = 0; slot < s->worker_count; slot++)
+        sum += atomic_load_explicit(&s->workers[slot].isolation[level][answer], memory_order_relaxed);
     return sum;
 }
 

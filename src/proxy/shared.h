@@ -34,16 +34,19 @@ enum counter {
 
 enum {
     SHARED_WORKERS_MAX = 64,
-    SHARED_CLUSTERS_MAX = 256,
-    SHARED_ENDPOINTS_MAX = 1024,
+    SHARED_CLUSTERS_MAX = 2048,
+    SHARED_ENDPOINTS_MAX = 2048,
     SHARED_EVENTS = 4096,        /* per worker; a power of two */
     SHARED_ADDRESS_CELLS = 8192, /* per row; a power of two */
     SHARED_PAGE = 4096,
-    SHARED_VERSION = 2,
+    SHARED_VERSION = 4,
     SHARED_AUDIT_BYTES = 256 * 1024, /* per worker; a power of two */
     SHARED_AUDIT_RECORD_MAX = 8192,
     SHARED_RULE_ROWS = 8192, /* per worker; a power of two; the row behind them takes what finds no place */
     SHARED_PATCHES_MAX = 64,
+    SHARED_RATE_CELLS = 16'384, /* of isolation: sources and partners with a rate */
+    SHARED_LEVELS = 5,          /* of isolation, and its answers (isolation/types.h) */
+    SHARED_ANSWERS = 5,
 };
 #define SHARED_MAGIC   0x7265646c6f70ULL /* "polder" */
 #define SHARED_NO_SLOT UINT32_MAX
@@ -97,6 +100,9 @@ struct shared_worker { /* one worker's own place: nobody else writes here */
     alignas(64) struct access_event events[SHARED_EVENTS];
     alignas(64) struct shared_rule_row rules[SHARED_RULE_ROWS + 1];
     alignas(64) struct shared_patch_result patches[SHARED_CLUSTERS_MAX][SHARED_PATCHES_MAX];
+    alignas(64) shared_u64 isolation[SHARED_LEVELS][SHARED_ANSWERS]; /* requests at a level, by answer */
+    alignas(64)
+        shared_u64 isolation_applied;     /* the perimeter's number it acts by: what that refuses is cut */
     alignas(64) shared_u64 audit_written; /* bytes ever; byte n lies in audit[n % SHARED_AUDIT_BYTES] */
     alignas(64) char audit[SHARED_AUDIT_BYTES];
 };
@@ -134,6 +140,8 @@ struct shared_header { /* written once, by the master, before anybody else maps 
     struct hash_key hash_key; /* for addresses, which strangers choose */
     struct shared_cluster clusters[SHARED_CLUSTERS_MAX];
     struct shared_endpoint endpoints[SHARED_ENDPOINTS_MAX];
+    shared_u64 rates[SHARED_RATE_CELLS]; /* of guard_rate.c; any worker's */
+    shared_u64 adopted_workers;          /* of an older gate, which still live; the master's */
 };
 
 /* A process's own view of the area. By value; holds no memory of its own. */
@@ -420,6 +428,7 @@ static inline void shared_address_closed(struct shared_worker *w, uint64_t hash)
 /* ---- sums over the workers, for the observer */
 uint64_t shared_counter_sum(const struct shared *, enum counter);
 uint64_t shared_refusal_sum(const struct shared *, enum http_refusal);
+uint64_t shared_isolation_sum(const struct shared *, unsigned level, unsigned answer);
 
 struct cluster_sum {
     uint64_t status[6], requests, bytes_in, bytes_out, duration_us;

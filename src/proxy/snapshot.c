@@ -2,6 +2,7 @@
 #include "proxy/snapshot.h"
 
 #include "base/must.h"
+#include "proxy/classes.h"
 #include "proxy/inspect.h"
 #include "proxy/upstream.h"
 
@@ -120,7 +121,7 @@ static bool build_ring(struct pool *pool)
 static bool build_pool(struct snapshot *s, struct pool *pool, const struct config_upstream *config,
                        struct arena *errors, struct str *ret_error)
 {
-    *pool = (struct pool){.config = config, .snapshot = s, .retry_tokens_x100 = 1000};
+    *pool = (struct pool){.config = config, .snapshot = s};
     pool->endpoints = calloc(config->endpoint_count, sizeof *pool->endpoints);
     if (!pool->endpoints)
         return false;
@@ -155,8 +156,11 @@ static bool build_listeners(struct snapshot *s, struct arena *errors, struct str
         return false;
     for (unsigned i = 0; i < s->config->listener_count; i++) {
         struct listener *l = &s->listeners[i];
-        *l = (struct listener){
-            .io.fd = -1, .proxy = s->proxy, .snapshot = s, .config = &s->config->listeners[i]};
+        *l = (struct listener){.io.fd = -1,
+                               .first.fd = -1,
+                               .proxy = s->proxy,
+                               .snapshot = s,
+                               .config = &s->config->listeners[i]};
         deferred_init(&l->more, NULL);
     }
     for (unsigned i = 0; i < s->config->listener_count; i++) {
@@ -183,7 +187,9 @@ static bool build(struct snapshot *s, struct arena *errors, struct str *ret_erro
     for (unsigned i = 0; i < s->config->cluster_count; i++)
         s->cluster_slots[i] =
             shared_cluster_find(s->proxy->shared, shared_cluster_key(s->config->clusters[i].name));
-    if (!inspect_snapshot_build(s, errors, ret_error))
+    s->partners = classes_networks_new(s->config);
+    if (!s->partners || !inspect_snapshot_build(s, errors, ret_error) ||
+        !admit_snapshot_build(s, errors, ret_error))
         return false;
     for (unsigned i = 0; i < s->config->upstream_count; i++)
         if (!build_pool(s, &s->pools[i], &s->config->upstreams[i], errors, ret_error))
@@ -196,6 +202,8 @@ static void take_down(struct snapshot *s)
     for (unsigned i = 0; s->listeners && i < s->config->listener_count; i++) {
         if (s->listeners[i].io.fd >= 0)
             loop_close(s->proxy->loop, &s->listeners[i].io);
+        if (s->listeners[i].first.fd >= 0)
+            loop_close(s->proxy->loop, &s->listeners[i].first);
         loop_undefer(&s->listeners[i].more);
         tls_context_unref(s->listeners[i].tls);
     }
@@ -207,6 +215,8 @@ static void take_down(struct snapshot *s)
         free(s->pools[i].endpoints);
     }
     inspect_snapshot_done(s);
+    admit_snapshot_done(s);
+    classes_networks_free(s->partners);
     free(s->pools);
     free(s->listeners);
     free(s->hosts);

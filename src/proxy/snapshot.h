@@ -15,6 +15,8 @@ struct proxy;
 
 struct listener {
     struct io io; /* the listening socket */
+    struct io
+        first; /* a second one, whose queue is emptied before: of partners and known users; fd -1: none */
     struct proxy *proxy;
     struct snapshot *snapshot;
     const struct config_listener *config;
@@ -46,7 +48,6 @@ struct pool { /* an upstream */
     unsigned endpoint_count;
     struct ring_point *ring; /* only for BALANCE_HASH */
     unsigned ring_count;
-    uint32_t retry_tokens_x100; /* a retry costs 100, a request earns retry_budget_percent */
 };
 
 struct snapshot {
@@ -61,6 +62,8 @@ struct snapshot {
     struct pool *pools;
     struct inspect_rules *rules;       /* NULL: nothing is inspected */
     struct inspect_cluster *inspected; /* by config_cluster.index */
+    struct admit_routes *admit;        /* the places of its routes in admission */
+    struct classes_networks *partners; /* by address */
     struct host_entry *hosts;          /* open addressing, exact names */
     unsigned host_mask;
 };

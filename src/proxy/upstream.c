@@ -37,7 +37,7 @@ static void set_timeout(struct upstream_conn *u, uint32_t ms)
         timer_clear(u->proxy->loop, &u->timer);
 }
 
-static uint32_t response_timeout(const struct exchange *ex)
+uint32_t upstream_response_timeout_ms(const struct exchange *ex)
 {
     return ex->route->response_timeout_ms ? ex->route->response_timeout_ms
                                           : ex->pool->config->response_timeout_ms;
@@ -177,7 +177,7 @@ static void begin(struct upstream_conn *u)
     u->counted = true;
     shared_add32(&stats(u)->active, 1);
     shared_add(&stats(u)->requests, 1);
-    set_timeout(u, response_timeout(ex));
+    set_timeout(u, upstream_response_timeout_ms(ex));
     /* A body on its way is sent together with the head: see exchange_request_flush. */
     if (ex->body_done || ex->req_body.bytes || !u->reused)
         exchange_upstream_connected(ex);
@@ -260,6 +260,8 @@ static void note_sent(struct exchange *ex, struct upstream_conn *u, size_t n)
 void upstream_send(struct exchange *ex)
 {
     struct upstream_conn *u = ex->up;
+    if (admit_holds_end(ex))
+        return;
     while (!u->send_failed && (u->head_sent < ex->up_head.bytes || ex->req_body.bytes)) {
         struct iovec iov[16];
         ssize_t n = transport_writev(&u->t, &ex->proxy->io, iov, collect(ex, u, iov, 16));
@@ -272,8 +274,10 @@ void upstream_send(struct exchange *ex)
             return;
         }
         note_sent(ex, u, (size_t)n);
-        set_timeout(u, response_timeout(ex));
+        set_timeout(u, upstream_response_timeout_ms(ex));
     }
+    if (ex->body_done && u->head_sent >= ex->up_head.bytes && ex->req_body.bytes == 0)
+        admit_sent(ex);
     if (ex->body_paused && ex->req_body.bytes < EXCHANGE_QUEUE_HIGH / 2) {
         ex->body_paused = false;
         ex->side->read_more(ex);
@@ -420,8 +424,8 @@ static void again(struct deferred *d)
 /* The client is what everybody waits for when it reads slowly or sends slowly: its own limits apply. */
 static bool client_is_the_slow_one(const struct upstream_conn *u)
 {
-    return u->ex &&
-           (u->ex->answer_paused || (!u->ex->body_done && !u->head_seen && u->ex->req_body.bytes == 0));
+    return u->ex && (u->ex->answer_paused || admit_holds_end(u->ex) ||
+                     (!u->ex->body_done && !u->head_seen && u->ex->req_body.bytes == 0));
 }
 
 static void timed_out(struct timer *t)
@@ -433,7 +437,7 @@ static void timed_out(struct timer *t)
         break;
     case UP_BUSY:
         if (client_is_the_slow_one(u)) {
-            set_timeout(u, response_timeout(u->ex));
+            set_timeout(u, upstream_response_timeout_ms(u->ex));
             break;
         }
         COUNT(u->proxy, timeouts_total);

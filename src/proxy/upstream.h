@@ -29,7 +29,6 @@ struct upstream_conn {
     size_t head_sent; /* of ex->up_head */
     struct h1_chunked chunked;
     uint64_t body_left;
-    uint64_t sent_us; /* when the request head was sent: latency */
     enum upstream_state state : 8;
     uint8_t interim_count; /* interim answers to this request */
     bool reused : 1;       /* this request went over a kept connection */
@@ -43,6 +42,8 @@ struct upstream_conn {
 void upstream_attach(struct exchange *);
 /* ex lets go. The connection is kept when it is clean, closed when not. */
 void upstream_detach(struct exchange *);
+/* How long the upstream may take for the next step of this request's answer. */
+uint32_t upstream_response_timeout_ms(const struct exchange *);
 /* Sends head and body that wait. */
 void upstream_send(struct exchange *);
 /* The client side can take more of the answer. */

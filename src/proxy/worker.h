@@ -8,7 +8,11 @@
 #include "proxy/snapshot.h"
 #include "proxy/transport.h"
 
+struct admit;
+struct classes;
+struct handshakes;
 struct exchange;
+struct guard;
 struct probe;
 struct inspect_rules;
 struct inspector;
@@ -43,6 +47,16 @@ struct proxy {
     struct snapshot *prepared;
     struct tls_signer *signer;
     struct tls_tickets *tickets;
+
+    struct perimeter perimeter;    /* isolation in force */
+    struct guard *guard;           /* and what this worker knows of it */
+    int wakes[SHARED_WORKERS_MAX]; /* eventfds of all workers; -1: none */
+    struct io woken;               /* our own */
+
+    struct admit *admit; /* NULL: its memory has not come yet, and there is no configuration either */
+
+    struct classes *classes;
+    struct handshakes *handshakes;
 
     struct inspector *inspector;
     struct inspect_rules *first_rules; /* made before the walls were raised; NULL: none. Never freed */

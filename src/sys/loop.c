@@ -25,6 +25,7 @@ enum {
     WORD_BITS = 64,
     WORDS = SLOTS / WORD_BITS,
     EVENTS_A_TURN = 512,
+    SLEPT_US = 20,             /* epoll did not answer at once */
     WALL_REFRESH_US = 100'000, /* how long a step of the wall clock may go unseen */
 };
 
@@ -40,8 +41,10 @@ _Static_assert(WORDS == WORD_BITS, "one summary word covers the bitmap");
 struct loop {
     int epoll_fd;
     bool is_stopped;
-    unsigned at, count; /* of the events of this turn */
-    uint64_t now_us, now_ms;
+    unsigned at, count;                         /* of the events of this turn */
+    uint64_t now_us, now_ms, turn_us, begun_us; /* turn_us: see loop_turn_us; begun_us: this turn */
+    struct deferred *soon;
+    uint64_t soon_ms; /* when `soon` is due */
     int64_t wall_minus_now_us;
     uint64_t wall_read_us;
     struct list deferred;
@@ -75,6 +78,16 @@ void loop_refresh_now(struct loop *l)
 uint64_t loop_now_us(const struct loop *l)
 {
     return l->now_us;
+}
+
+uint64_t loop_turn_us(const struct loop *l)
+{
+    return l->turn_us;
+}
+
+uint64_t loop_clock_us(void)
+{
+    return (uint64_t)clock_read_us(CLOCK_MONOTONIC);
 }
 
 uint64_t loop_now_ms(const struct loop *l)
@@ -251,6 +264,17 @@ void loop_undefer(struct deferred *d)
     list_remove(&d->node);
 }
 
+void loop_defer_until(struct loop *l, struct deferred *d, uint64_t due_ms)
+{
+    l->soon = d;
+    l->soon_ms = due_ms;
+}
+
+void loop_undefer_until(struct loop *l)
+{
+    l->soon = NULL;
+}
+
 static void run_deferred(struct loop *l)
 {
     if (list_is_empty(&l->deferred))
@@ -338,10 +362,11 @@ static int wait_ms(const struct loop *l)
 {
     if (!list_is_empty(&l->deferred))
         return 0;
-    uint64_t tick = wheel_next_tick(&l->wheel);
-    if (tick == UINT64_MAX)
+    uint64_t tick = wheel_next_tick(&l->wheel), at_ms = tick == UINT64_MAX ? tick : tick * TICK_MS;
+    if (l->soon && l->soon_ms < at_ms)
+        at_ms = l->soon_ms;
+    if (at_ms == UINT64_MAX)
         return -1;
-    uint64_t at_ms = tick * TICK_MS;
     return at_ms > l->now_ms ? (int)(at_ms - l->now_ms) : 0; /* at most one round: fits */
 }
 
@@ -358,17 +383,32 @@ static void handle_events(struct loop *l)
     l->count = 0;
 }
 
+/* What waited already when epoll was asked came at some time of the turn before. */
+static void note_turn(struct loop *l, uint64_t asked_us)
+{
+    bool has_slept = l->now_us - asked_us > SLEPT_US;
+    l->turn_us = has_slept ? l->now_us : asked_us - (asked_us - l->begun_us) / 2;
+    l->begun_us = l->now_us;
+}
+
 int loop_run(struct loop *l)
 {
     l->is_stopped = false;
+    l->begun_us = l->now_us;
     while (!l->is_stopped) {
+        uint64_t asked_us = loop_clock_us();
         int n = epoll_wait(l->epoll_fd, l->events, EVENTS_A_TURN, wait_ms(l));
         if (n < 0 && errno != EINTR)
             return -errno;
         l->count = n > 0 ? (unsigned)n : 0;
         loop_refresh_now(l);
+        note_turn(l, asked_us);
         handle_events(l);
         fire_timers(l);
+        if (l->soon && l->now_ms >= l->soon_ms) {
+            loop_defer(l, l->soon);
+            l->soon = NULL;
+        }
         run_deferred(l);
     }
     return 0;

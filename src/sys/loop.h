@@ -53,8 +53,10 @@ void loop_close(struct loop *, struct io *);
 
 uint64_t loop_now_us(const struct loop *); /* monotonic, read once a turn */
 uint64_t loop_now_ms(const struct loop *);
-int64_t loop_wall_us(const struct loop *); /* microseconds since 1970, for logs and Date */
-void loop_refresh_now(struct loop *);      /* after long work within a turn */
+int64_t loop_wall_us(const struct loop *);  /* microseconds since 1970, for logs and Date */
+void loop_refresh_now(struct loop *);       /* after long work within a turn */
+uint64_t loop_turn_us(const struct loop *); /* when what is read in this turn came, as far as can be told */
+uint64_t loop_clock_us(void);               /* the clock itself, where a turn is too coarse */
 
 void timer_init(struct timer *, void (*fire)(struct timer *));
 /* Monotonic ms; never fires early, and late by one tick of 16 ms at most (by the turn's length more). */
@@ -68,5 +70,9 @@ static inline bool timer_is_set(const struct timer *t)
 void deferred_init(struct deferred *, void (*run)(struct deferred *));
 void loop_defer(struct loop *, struct deferred *); /* fine when already queued */
 void loop_undefer(struct deferred *);              /* fine when not queued */
+/* At the end of the first turn from then on, to the millisecond, where a timer's tick is too coarse. One in a
+ * loop: the last call counts. */
+void loop_defer_until(struct loop *, struct deferred *, uint64_t due_ms);
+void loop_undefer_until(struct loop *);
 
 #endif

@@ -62,6 +62,19 @@ int net_listen(const struct addr *a, bool reuse_port, int backlog)
     return e ? close_with(fd, e) : fd;
 }
 
+int net_mark_first(int fd)
+{
+    int one = 1;
+    return setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &one, sizeof one) < 0 ? -errno : 0;
+}
+
+bool net_is_first(int fd)
+{
+    int is_marked = 0;
+    socklen_t size = sizeof is_marked;
+    return getsockopt(fd, IPPROTO_IP, IP_FREEBIND, &is_marked, &size) == 0 && is_marked;
+}
+
 int net_connect_start(const struct addr *a, int *ret_fd)
 {
     struct sockaddr_storage sa;

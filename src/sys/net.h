@@ -8,6 +8,10 @@
  * TCP_DEFER_ACCEPT off, IPV6_V6ONLY off for "[::]". TCP_NODELAY is on, and Linux hands it on to what is
  * accepted: no call per connection is needed. Negative errno. */
 int net_listen(const struct addr *, bool reuse_port, int backlog);
+/* Marks a listening socket as the second one of its owner, and tells it apart again, also in a process that
+ * got it without a word about it. The mark is IP_FREEBIND, which means nothing to a socket that is bound. */
+int net_mark_first(int fd); /* 0 or a negative errno */
+bool net_is_first(int fd);
 /* A connection, non-blocking, TCP_NODELAY; *ret_fd is connecting. 0 or a negative errno. */
 int net_connect_start(const struct addr *, int *ret_fd);
 int net_socket_error(int fd); /* SO_ERROR as a positive errno, 0 when fine */

@@ -71,13 +71,30 @@ static int caps_empty_bounding_set(const struct sandbox_options *o, uint32_t wal
     return 0;
 }
 
+/* The filter's two, as far as it has them. Everybody else has none. */
+static int caps_kept(const struct sandbox_options *o, cap_sets ret)
+{
+    static const unsigned filter_caps[] = {CAP_NET_ADMIN, CAP_BPF};
+    cap_sets now = {0};
+    int e = o->profile == SANDBOX_FILTER ? caps_read(now) : 0;
+    for (size_t i = 0; !e && i < sizeof filter_caps / sizeof *filter_caps; i++) {
+        unsigned cap = filter_caps[i];
+        ret[cap / 32].permitted |= now[cap / 32].permitted & 1U << cap % 32;
+        ret[cap / 32].effective = ret[cap / 32].permitted;
+    }
+    return e;
+}
+
 static int caps_clear(const struct sandbox_options *o, uint32_t walls, uint32_t *stands)
 {
     struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
-    const cap_sets none = {0};
+    cap_sets kept = {0};
+    int e = caps_kept(o, kept);
+    if (e)
+        return e;
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
         return -errno;
-    if (syscall(SYS_capset, &header, none) < 0)
+    if (syscall(SYS_capset, &header, kept) < 0)
         return -errno;
     *stands |= WALL_CAPABILITIES;
     return 0;
@@ -107,19 +124,34 @@ static int identity_find(const struct sandbox_options *o, struct identity *ret)
     return ret->uid == 0 || ret->gid == 0 ? -EINVAL : 0;
 }
 
-static int user_raise(const struct sandbox_options *o, uint32_t walls, uint32_t *stands)
+static bool is_ordinary_user(void)
 {
     uid_t real, effective, saved;
+    return getresuid(&real, &effective, &saved) == 0 && real != 0 && effective != 0 && saved != 0;
+}
+
+int sandbox_identity(const struct sandbox_options *o, unsigned *ret_uid, unsigned *ret_gid)
+{
+    struct identity id = {getuid(), getgid()};
+    int e = is_ordinary_user() ? 0 : identity_find(o, &id);
+    *ret_uid = id.uid;
+    *ret_gid = id.gid;
+    return e;
+}
+
+static int user_raise(const struct sandbox_options *o, uint32_t walls, uint32_t *stands)
+{
     struct identity id = {0};
-    if (getresuid(&real, &effective, &saved) < 0)
-        return -errno;
-    if (real != 0 && effective != 0 && saved != 0) { /* an ordinary user has nothing to drop */
+    if (is_ordinary_user()) { /* has nothing to drop */
         *stands |= WALL_USER;
         return 0;
     }
     int e = identity_find(o, &id);
     if (e)
         return e;
+    /* Without this the change of user takes the filter's capabilities along; caps_clear leaves it two. */
+    if (o->profile == SANDBOX_FILTER && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
+        return -errno;
     if (setgroups(0, NULL) < 0 || setresgid(id.gid, id.gid, id.gid) < 0 ||
         setresuid(id.uid, id.uid, id.uid) < 0)
         return -errno;
@@ -132,7 +164,8 @@ static int user_raise(const struct sandbox_options *o, uint32_t walls, uint32_t 
 
 static int net_namespace_raise(const struct sandbox_options *o, uint32_t walls, uint32_t *stands)
 {
-    if (o->profile == SANDBOX_DIALER || !caps_has(CAP_SYS_ADMIN))
+    bool needs_network = o->profile == SANDBOX_DIALER || o->profile == SANDBOX_FILTER;
+    if (needs_network || !caps_has(CAP_SYS_ADMIN))
         return 0;
     if (unshare(CLONE_NEWNET) < 0)
         return errno == EINVAL || errno == ENOSYS ? 0 : -errno;
@@ -240,7 +273,8 @@ static const struct {
     {WALL_LANDLOCK_FS, STR("landlock-fs"), STR("needs kernel 5.13 with Landlock switched on")},
     {WALL_LANDLOCK_NET, STR("landlock-net"), STR("needs kernel 6.7")},
     {WALL_NET_NAMESPACE, STR("net-namespace"),
-     STR("needs root; the dialer has none, it must reach upstreams")},
+     STR("needs root; the dialer has none, it must reach upstreams, nor the filter, whose the interfaces "
+         "are")},
     {WALL_WRITE_XOR_EXECUTE, STR("write-xor-execute"), STR("needs a kernel with CONFIG_SECCOMP_FILTER")},
     {WALL_NOT_DUMPABLE, STR("not-dumpable"), STR("")},
     {WALL_LIMITS, STR("limits"), STR("")},

@@ -28,8 +28,13 @@ enum sandbox_profile {
     SANDBOX_SIGNER,   /* channels and memory, nothing else */
     SANDBOX_DIALER,   /* creates TCP sockets, connects, and looks names up (reads /etc, sends UDP) */
     SANDBOX_OBSERVER, /* as the worker, and may wait for its logs to be on disk */
-    SANDBOX_FILTER,   /* reserved */
+    SANDBOX_FILTER,   /* keeps CAP_BPF and CAP_NET_ADMIN, in the machine's network; reads and writes below its
+                         folders; loads no program */
     SANDBOX_COMPILER, /* memory, and descriptors it holds: as little as the filter */
+    SANDBOX_RECORDS_WORKER,   /* as the worker, and reads the databases in its folders */
+    SANDBOX_RECORDS_OWNER,    /* writes databases in its folders; no connections */
+    SANDBOX_RECORDS_AUDIT,    /* appends to files in its folders (see sandbox_append_only); no connections */
+    SANDBOX_RECORDS_EXPORTER, /* reads databases, writes files in its folders; no connections */
 };
 
 struct sandbox_options {
@@ -37,13 +42,26 @@ struct sandbox_options {
     struct str user; /* e.g. "polder-worker"; when root and no such user exists: a fixed uid of its own */
     unsigned fallback_uid; /* that uid */
     uint32_t without;      /* walls to leave out; only honoured in builds with POLDER_BREACH */
+    /* Of profiles that have any, both ending in NULL: folders below which may be opened what the profile
+     * says, and files there that may be written as well. */
+    const char *const *folders, *const *files;
+    const char *const
+        *readable; /* so too: folders below which may be read, whatever the profile says of others */
 };
+
+/* Who a role becomes by WALL_USER: for what must belong to it before. As an ordinary user: oneself. */
+int sandbox_identity(const struct sandbox_options *, unsigned *ret_uid, unsigned *ret_gid);
 
 /* Raises every wall the kernel has. Returns 0 and the walls that stand; a negative errno when one that the
  * kernel has could not be raised (the caller must exit: a role never runs half protected). As an ordinary
  * user WALL_USER, WALL_CAPABILITIES count as standing when there is nothing to drop; WALL_NET_NAMESPACE needs
  * root. */
 int sandbox_enter(const struct sandbox_options *, uint32_t *ret_walls);
+
+/* For SANDBOX_RECORDS_AUDIT, behind these walls, once its files are open: from now on it opens nothing and
+ * cuts nothing off, and what was opened with O_APPEND keeps it. That a file cannot be changed by mapping it
+ * takes more: no descriptor of it may both read and write. Negative errno: it must not run. */
+int sandbox_append_only(uint32_t walls);
 
 /* For the dialer, before sandbox_enter: loads the name service modules that /etc/nsswitch.conf lists for
  * hosts, because code cannot be loaded inside. Asks no server; a module that is not there is skipped. */

@@ -1,8 +1,9 @@
 /* sys/sandbox_landlock.c - no path, no TCP bind or connect, nobody outside: Landlock, landlock(7).
  *
  * Landlock denies what a ruleset "handles" and no rule allows. Everything the running kernel can handle is
- * handled; the only rules are the files of the dialer's name look-ups. It reaches what is opened from now on:
- * descriptors held before stay usable, which is how a role works at all.
+ * handled; the only rules are the files of the dialer's name look-ups and the folders of the records' roles.
+ * It reaches what is opened from now on: descriptors held before stay usable, which is how a role works at
+ * all.
  *
  * What it does not see, so that seccomp has to: stat(2), chmod(2), chown(2), UDP, listen(2) without bind(2),
  * a connection made by MSG_FASTOPEN, and connecting to a UNIX socket that has a path. */
@@ -59,9 +60,10 @@ static struct ruleset ruleset_for(const struct sandbox_options *o, uint32_t wall
     return r;
 }
 
-static int allow_reading(int ruleset_fd, const char *path)
+/* What is not there, or cannot be looked at, need not be allowed. */
+static int allow_below(int ruleset_fd, const char *path, uint64_t rights)
 {
-    struct landlock_path_beneath_attr rule = {.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE};
+    struct landlock_path_beneath_attr rule = {.allowed_access = rights};
     rule.parent_fd = open(path, O_PATH | O_CLOEXEC);
     if (rule.parent_fd < 0)
         return errno == ENOENT || errno == EACCES ? 0 : -errno;
@@ -71,13 +73,43 @@ static int allow_reading(int ruleset_fd, const char *path)
     return error;
 }
 
-static int allow_profile_paths(int ruleset_fd, enum sandbox_profile profile)
+static uint64_t folder_rights(enum sandbox_profile profile, int abi)
+{
+    const uint64_t reading = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
+    const uint64_t growing =
+        reading | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG | (abi >= 3 ? FS_TRUNCATE : 0);
+    const uint64_t writing = growing | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE;
+    switch (profile) {
+    case SANDBOX_RECORDS_WORKER:
+        return reading;
+    case SANDBOX_RECORDS_AUDIT:
+        return growing;
+    case SANDBOX_RECORDS_OWNER:
+    case SANDBOX_FILTER:
+        return writing;
+    case SANDBOX_RECORDS_EXPORTER:
+        return writing & ~(uint64_t)LANDLOCK_ACCESS_FS_MAKE_DIR;
+    default:
+        return 0;
+    }
+}
+
+static int allow_profile_paths(int ruleset_fd, const struct sandbox_options *o, int abi)
 {
     int e = 0;
-    if (profile != SANDBOX_DIALER)
-        return 0;
+    uint64_t rights = folder_rights(o->profile, abi);
+    for (size_t i = 0; rights && o->folders && !e && o->folders[i]; i++)
+        e = allow_below(ruleset_fd, o->folders[i], rights);
+    for (size_t i = 0; rights && o->readable && !e && o->readable[i]; i++)
+        e = allow_below(ruleset_fd, o->readable[i],
+                        LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR);
+    for (size_t i = 0; rights && o->files && !e && o->files[i]; i++)
+        e = allow_below(ruleset_fd, o->files[i],
+                        LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE);
+    if (o->profile != SANDBOX_DIALER)
+        return e;
     for (size_t i = 0; !e && i < sizeof dialer_reads / sizeof *dialer_reads; i++)
-        e = allow_reading(ruleset_fd, dialer_reads[i]);
+        e = allow_below(ruleset_fd, dialer_reads[i], LANDLOCK_ACCESS_FS_READ_FILE);
     return e;
 }
 
@@ -92,7 +124,7 @@ int landlock_raise(const struct sandbox_options *o, uint32_t walls, uint32_t *st
     int fd = (int)syscall(SYS_landlock_create_ruleset, &r, sizeof r, 0);
     if (fd < 0)
         return -errno;
-    int e = r.fs ? allow_profile_paths(fd, o->profile) : 0;
+    int e = r.fs ? allow_profile_paths(fd, o, abi) : 0;
     if (!e && syscall(SYS_landlock_restrict_self, fd, 0) < 0)
         e = -errno;
     close(fd);

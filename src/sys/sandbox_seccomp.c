@@ -19,6 +19,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
+#include <linux/netlink.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <seccomp.h>
@@ -173,6 +176,89 @@ static const int calls_signer[] = {
 
 static const int calls_observer[] = {SCMP_SYS(fsync), SCMP_SYS(fdatasync)};
 
+/* -- the records: SQLite's files, and files that grow. Which ones is Landlock's question. */
+
+static const int calls_databases[] = {
+    SCMP_SYS(newfstatat),
+    SCMP_SYS(access),
+    SCMP_SYS(readlink),
+    SCMP_SYS(getcwd),
+};
+
+/* Landlock before kernel 6.2 does not see that a file which is opened for reading is emptied on the way. */
+static const struct rule rules_opening[] = {
+    {SCMP_SYS(openat), 0, 1, {BITS_ARE(2, O_TRUNC, 0)}},
+};
+
+static const struct rule rules_databases[] = {
+    {SCMP_SYS(fcntl), 0, 1, {INT_IS(1, F_SETLK)}},
+    {SCMP_SYS(fcntl), 0, 1, {INT_IS(1, F_SETLKW)}},
+    {SCMP_SYS(fcntl), 0, 1, {INT_IS(1, F_GETLK)}},
+};
+
+static const int calls_writing[] = {
+    SCMP_SYS(pwrite64), SCMP_SYS(pwritev),  SCMP_SYS(fsync),  SCMP_SYS(fdatasync), SCMP_SYS(ftruncate),
+    SCMP_SYS(unlink),   SCMP_SYS(unlinkat), SCMP_SYS(rename), SCMP_SYS(fchmod),    SCMP_SYS(fallocate),
+    SCMP_SYS(mkdir),    SCMP_SYS(flock),    SCMP_SYS(fchown),
+};
+
+/* -- the audit's logs, which only grow: until they are open it may open them and cut off a line that was not
+ * finished, then sandbox_append_only takes both away. */
+
+static const int calls_appending[] = {SCMP_SYS(fdatasync), SCMP_SYS(ftruncate), SCMP_SYS(seccomp)};
+
+/* seccomp(2) would do no harm to the logs, but nobody needs it twice. O_APPEND stays on what has it. */
+static const struct rule rules_append_only[] = {
+    {SCMP_SYS(openat), 0, 0, {{0}}},
+    {SCMP_SYS(ftruncate), 0, 0, {{0}}},
+    {SCMP_SYS(seccomp), 0, 0, {{0}}},
+    {SCMP_SYS(fcntl), 0, 2, {INT_IS(1, F_SETFL), BITS_ARE(2, O_APPEND, 0)}},
+};
+
+/* -- the filter: tables and links of programs that were loaded before the walls, netlink, files of its
+ * folders. Reading and writing goes through bpf(2); loading a program or making a table does not. */
+
+static const int calls_filter[] = {
+    SCMP_SYS(membarrier),    SCMP_SYS(memfd_create), SCMP_SYS(newfstatat),  SCMP_SYS(getdents64),
+    SCMP_SYS(access),        SCMP_SYS(faccessat),    SCMP_SYS(pwrite64),    SCMP_SYS(fsync),
+    SCMP_SYS(fdatasync),     SCMP_SYS(ftruncate),    SCMP_SYS(unlink),      SCMP_SYS(unlinkat),
+    SCMP_SYS(rename),        SCMP_SYS(renameat),     SCMP_SYS(renameat2),   SCMP_SYS(rmdir),
+    SCMP_SYS(fallocate),     SCMP_SYS(bind),         SCMP_SYS(getsockname), SCMP_SYS(getsockopt),
+    SCMP_SYS(select),        SCMP_SYS(pselect6),     SCMP_SYS(uname),       SCMP_SYS(adjtimex),
+    SCMP_SYS(clock_adjtime), /* read; to set it takes a capability */
+};
+
+static const struct rule rules_filter[] = {
+    {SCMP_SYS(socket), 0, 2, {INT_IS(0, AF_NETLINK), INT_IS(2, NETLINK_ROUTE)}},
+    {SCMP_SYS(socket), 0, 2, {INT_IS(0, AF_NETLINK), INT_IS(2, NETLINK_SOCK_DIAG)}},
+    {SCMP_SYS(socket), 0, 2, {INT_IS(0, AF_NETLINK), INT_IS(2, NETLINK_NETFILTER)}},
+    /* libnftables asks the name service of glibc, which goes on without. */
+    {SCMP_SYS(socket), EAFNOSUPPORT, 1, {INT_IS(0, AF_UNIX)}},
+    {SCMP_SYS(socket), EAFNOSUPPORT, 1, {INT_IS(0, AF_INET)}},
+    {SCMP_SYS(socket), EAFNOSUPPORT, 1, {INT_IS(0, AF_INET6)}},
+    {SCMP_SYS(sendto), 0, 1, {BITS_ARE(3, MSG_FASTOPEN, 0)}}, /* it has netlink sockets only */
+    {SCMP_SYS(setsockopt), 0, 1, {INT_IS(1, SOL_NETLINK)}},
+    {SCMP_SYS(setsockopt), 0, 2, {INT_IS(1, SOL_SOCKET), INT_IS(2, SO_SNDBUF)}},
+    {SCMP_SYS(setsockopt), 0, 2, {INT_IS(1, SOL_SOCKET), INT_IS(2, SO_RCVBUF)}},
+    {SCMP_SYS(setsockopt), 0, 2, {INT_IS(1, SOL_SOCKET), INT_IS(2, SO_SNDBUFFORCE)}},
+    {SCMP_SYS(setsockopt), 0, 2, {INT_IS(1, SOL_SOCKET), INT_IS(2, SO_RCVBUFFORCE)}},
+    {SCMP_SYS(setsockopt), 0, 2, {INT_IS(1, SOL_SOCKET), INT_IS(2, SO_ATTACH_REUSEPORT_EBPF)}},
+    {SCMP_SYS(ioctl), 0, 1, {INT_IS(1, SIOCGIFINDEX)}},
+    {SCMP_SYS(fcntl), 0, 1, {INT_IS(1, F_ADD_SEALS)}},
+    {SCMP_SYS(fcntl), 0, 1, {INT_IS(1, F_SETLK)}},
+    {SCMP_SYS(bpf), 0, 1, {INT_IS(0, BPF_MAP_LOOKUP_ELEM)}},
+    {SCMP_SYS(bpf), 0, 1, {INT_IS(0, BPF_MAP_UPDATE_ELEM)}},
+    {SCMP_SYS(bpf), 0, 1, {INT_IS(0, BPF_MAP_DELETE_ELEM)}},
+    {SCMP_SYS(bpf), 0, 1, {INT_IS(0, BPF_MAP_GET_NEXT_KEY)}},
+    {SCMP_SYS(bpf), 0, 1, {INT_IS(0, BPF_OBJ_PIN)}},
+    {SCMP_SYS(bpf), 0, 1, {INT_IS(0, BPF_OBJ_GET)}},
+    {SCMP_SYS(bpf), 0, 1, {INT_IS(0, BPF_PROG_TEST_RUN)}},
+    {SCMP_SYS(bpf), 0, 1, {INT_IS(0, BPF_OBJ_GET_INFO_BY_FD)}},
+    {SCMP_SYS(bpf), 0, 1, {INT_IS(0, BPF_LINK_CREATE)}},
+    {SCMP_SYS(bpf), 0, 1, {INT_IS(0, BPF_LINK_UPDATE)}},
+    {SCMP_SYS(bpf), 0, 1, {INT_IS(0, BPF_LINK_DETACH)}},
+};
+
 /* -- the dialer: connections, and getaddrinfo(3) with all it does */
 
 static const int calls_dialer[] = {SCMP_SYS(connect), SCMP_SYS(uname), SCMP_SYS(readlink)};
@@ -298,19 +384,44 @@ int seccomp_raise_write_xor_execute(const struct sandbox_options *o, uint32_t wa
     return e;
 }
 
+int sandbox_append_only(uint32_t walls)
+{
+    if (!(walls & WALL_SECCOMP))
+        return 0;
+    struct filter f = filter_new(SCMP_ACT_ALLOW);
+    filter_rules(&f, SCMP_ACT_KILL_PROCESS, rules_append_only, COUNT(rules_append_only));
+    return filter_load(&f);
+}
+
 static void filter_profile(struct filter *f, enum sandbox_profile profile)
 {
-    if (profile == SANDBOX_WORKER || profile == SANDBOX_OBSERVER || profile == SANDBOX_DIALER) {
+    if (profile == SANDBOX_WORKER || profile == SANDBOX_OBSERVER || profile == SANDBOX_DIALER ||
+        profile == SANDBOX_RECORDS_WORKER) {
         filter_calls(f, calls_connections, COUNT(calls_connections));
         filter_rules(f, SCMP_ACT_ALLOW, rules_connections, COUNT(rules_connections));
         filter_socket_options(f);
     }
-    if (profile == SANDBOX_WORKER || profile == SANDBOX_OBSERVER)
+    if (profile == SANDBOX_RECORDS_WORKER || profile == SANDBOX_RECORDS_OWNER ||
+        profile == SANDBOX_RECORDS_EXPORTER || profile == SANDBOX_RECORDS_AUDIT) {
+        filter_calls(f, calls_databases, COUNT(calls_databases));
+        filter_rules(f, SCMP_ACT_ALLOW, rules_databases, COUNT(rules_databases));
+        filter_rules(f, SCMP_ACT_ALLOW, rules_opening, COUNT(rules_opening));
+    }
+    if (profile == SANDBOX_RECORDS_OWNER || profile == SANDBOX_RECORDS_EXPORTER)
+        filter_calls(f, calls_writing, COUNT(calls_writing));
+    if (profile == SANDBOX_RECORDS_AUDIT)
+        filter_calls(f, calls_appending, COUNT(calls_appending));
+    if (profile == SANDBOX_WORKER || profile == SANDBOX_OBSERVER || profile == SANDBOX_RECORDS_WORKER)
         filter_calls(f, calls_accepting, COUNT(calls_accepting));
     if (profile == SANDBOX_SIGNER)
         filter_calls(f, calls_signer, COUNT(calls_signer));
     if (profile == SANDBOX_OBSERVER)
         filter_calls(f, calls_observer, COUNT(calls_observer));
+    if (profile == SANDBOX_FILTER) {
+        filter_calls(f, calls_filter, COUNT(calls_filter));
+        filter_rules(f, SCMP_ACT_ALLOW, rules_filter, COUNT(rules_filter));
+        filter_rules(f, SCMP_ACT_ALLOW, rules_opening, COUNT(rules_opening));
+    }
     if (profile == SANDBOX_DIALER) {
         filter_calls(f, calls_dialer, COUNT(calls_dialer));
         filter_rules(f, SCMP_ACT_ALLOW, rules_dialer, COUNT(rules_dialer));

@@ -9,6 +9,7 @@
 
 #include "base/unconst.h"
 #include "tls/failure.h"
+#include "tls/names.h"
 #include "tls/provider.h"
 #include "tls/record.h"
 #include "tls/setup.h"
@@ -37,7 +38,7 @@ struct kept {
 
 /* Who the peer is; text behind the struct. */
 struct tls_peer {
-    struct str server_name, subject, sha256, serial;
+    struct str server_name, subject, names, sha256, serial;
 };
 
 enum conn_phase { PHASE_HANDSHAKE, PHASE_SSL, PHASE_RECORDS, PHASE_CLOSED, PHASE_FAILED };
@@ -306,9 +307,9 @@ static bool is_expired(const X509 *certificate)
 /* The text in parts, then one allocation of just its size. False: failure is set. */
 static bool learn_peer(struct tls_conn *c)
 {
-    char text[256 + SUBJECT_MAX + 64 + 64];
+    char text[256 + SUBJECT_MAX + TLS_NAMES_MAX + 64 + 64];
     struct buf b = buf_over(text, sizeof text);
-    size_t ends[4];
+    size_t ends[5];
     const char *name = c->context->is_client ? NULL : SSL_get_servername(c->ssl, TLSEXT_NAMETYPE_host_name);
     X509 *certificate = c->context->is_client ? NULL : SSL_get0_peer_certificate(c->ssl);
     for (const char *p = name; p && *p; p++)
@@ -325,13 +326,16 @@ static bool learn_peer(struct tls_conn *c)
     }
     ends[1] = b.n;
     if (certificate)
-        write_fingerprint(&b, certificate);
+        tls_names_write(&b, certificate);
     ends[2] = b.n;
+    if (certificate)
+        write_fingerprint(&b, certificate);
+    ends[3] = b.n;
     if (certificate) {
         const ASN1_INTEGER *serial = X509_get0_serialNumber(certificate);
         buf_hex(&b, ASN1_STRING_get0_data(serial), (size_t)ASN1_STRING_length(serial));
     }
-    ends[3] = b.n;
+    ends[4] = b.n;
     if (buf_overflowed(&b)) { /* a serial number longer than RFC 5280 4.1.2.2 allows */
         c->failure = STR("bad_certificate");
         return false;
@@ -345,8 +349,9 @@ static bool learn_peer(struct tls_conn *c)
     memcpy(at, text, b.n);
     c->peer->server_name = (struct str){at, ends[0]};
     c->peer->subject = (struct str){at + ends[0], ends[1] - ends[0]};
-    c->peer->sha256 = (struct str){at + ends[1], ends[2] - ends[1]};
-    c->peer->serial = (struct str){at + ends[2], ends[3] - ends[2]};
+    c->peer->names = (struct str){at + ends[1], ends[2] - ends[1]};
+    c->peer->sha256 = (struct str){at + ends[2], ends[3] - ends[2]};
+    c->peer->serial = (struct str){at + ends[3], ends[4] - ends[3]};
     return true;
 }
 
@@ -713,6 +718,7 @@ void tls_conn_info(const struct tls_conn *c, struct tls_info *ret)
         return;
     ret->server_name = c->peer->server_name;
     ret->client_subject = c->peer->subject;
+    ret->client_names = c->peer->names;
     ret->client_sha256 = c->peer->sha256;
     ret->client_serial = c->peer->serial;
 }

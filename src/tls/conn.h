@@ -49,6 +49,7 @@ struct tls_info {
     struct str server_name;    /* SNI, lower case, or empty; lives with the connection */
     bool has_client_cert;      /* a client certificate was presented and verified */
     struct str client_subject; /* RFC 2253 text; lives with the connection */
+    struct str client_names;   /* DNS names and common names, lower case, a line end behind each */
     struct str client_sha256;  /* fingerprint, 64 hex digits */
     struct str client_serial;  /* hex */
 };

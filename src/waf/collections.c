@@ -126,8 +126,9 @@ void tx_open_collection(struct waf_tx *tx, enum variable variable, struct str ke
         struct collection *free_one = &tx->collections[i];
         if (free_one->record)
             continue;
-        *free_one = (struct collection){variable, store_open(tx->store, variable, key, tx->request->now_s,
-                                                             tx->rules->collection_timeout_s)};
+        *free_one =
+            (struct collection){variable, waf_record_open(tx->store, variable, key, tx->request->now_s,
+                                                          tx->rules->collection_timeout_s)};
         return;
     }
 }

@@ -104,8 +104,8 @@ static struct store_record *new_record(struct waf_store *store)
     return NULL;
 }
 
-struct store_record *store_open(struct waf_store *store, enum variable collection, struct str key,
-                                int64_t now_s, uint64_t timeout_s)
+struct store_record *waf_record_open(struct waf_store *store, enum variable collection, struct str key,
+                                     int64_t now_s, uint64_t timeout_s)
 {
     key = str_take(key, KEY_MAX_BYTES);
     struct store_record *record = find(store, collection, key);
@@ -130,7 +130,7 @@ struct store_record *store_open(struct waf_store *store, enum variable collectio
     return record;
 }
 
-void store_close(struct store_record *record)
+void waf_record_close(struct store_record *record)
 {
     if (record)
         record->open_count--;

@@ -145,7 +145,7 @@ void waf_tx_free(struct waf_tx *tx)
     if (!tx)
         return;
     for (size_t i = 0; i < COLLECTIONS; i++)
-        store_close(tx->collections[i].record);
+        waf_record_close(tx->collections[i].record);
     room_give_back(tx);
     arena_free(tx->scratch);
     free(tx->kept);

@@ -236,9 +236,9 @@ static inline void tx_work(struct waf_tx *tx, size_t work)
         tx->pause(tx->pause_context);
 }
 
-struct store_record *store_open(struct waf_store *, enum variable collection, struct str key, int64_t now_s,
-                                uint64_t timeout_s);
-void store_close(struct store_record *); /* NULL is fine; until then it is nobody else's */
+struct store_record *waf_record_open(struct waf_store *, enum variable collection, struct str key,
+                                     int64_t now_s, uint64_t timeout_s);
+void waf_record_close(struct store_record *); /* NULL is fine; until then it is nobody else's */
 const struct pairs *store_vars(const struct store_record *);
 bool store_set(struct store_record *, struct str name, struct str value);
 void store_unset(struct store_record *, struct str name);

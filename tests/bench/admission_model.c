@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum event_type { ARRIVES, AT_ORIGIN, DONE, ANSWER, GIVES_UP, TICK, WAKES };
+enum event_type { ARRIVES, AT_ORIGIN, DONE, ANSWER, GIVES_UP, TICK, WAKES, PACED };
 enum { TICK_US = 10'000, REQUESTS_MAX = 1 << 17 };
 
 struct event {
@@ -41,7 +41,7 @@ struct sim {
     struct request *requests;
     uint32_t free_request;
     struct admission *workers[ADMISSION_WORKERS_MAX];
-    uint64_t woken;
+    uint64_t woken, paced_us[ADMISSION_WORKERS_MAX];
     uint32_t *queue, queue_head, queue_count; /* requests inside the origin that are not worked on; a ring */
     uint32_t *active, active_count;
     uint32_t shared_stamp, servers;
@@ -270,6 +270,11 @@ static void pump(struct sim *s, unsigned worker)
         else
             refused(s, id);
     }
+    uint64_t at_us = admission_next_at_us(a, 0, s->now);
+    if (at_us && (s->paced_us[worker] <= s->now || s->paced_us[worker] > at_us)) {
+        s->paced_us[worker] = at_us > s->now ? at_us : s->now + 1;
+        post(s, (double)s->paced_us[worker], PACED, worker, 0);
+    }
     for (uint64_t left = admission_take_wakes(a, 0); left; left &= left - 1) {
         unsigned other = (unsigned)__builtin_ctzll(left);
         if (!(s->woken >> other & 1))
@@ -387,6 +392,9 @@ static void handle(struct sim *s, const struct event *e)
         break;
     case WAKES:
         s->woken &= ~(UINT64_C(1) << e->what);
+        pump(s, e->what);
+        break;
+    case PACED:
         pump(s, e->what);
         break;
     }

@@ -26,7 +26,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from peers import LOAD_CORE, ORIGIN_PORT, PROXY_CORE, ROOT, all_proxies  # noqa: E402
+from peers import LOAD_CORE, ORIGIN_PORT, PROXY_CORE, ROOT, all_proxies, wait_turn  # noqa: E402
 
 BUILD = ROOT / "build/release"
 GATE = BUILD / "src/gate/polder-gate"
@@ -365,6 +365,7 @@ BEGIN, END = "<!-- benchmark:begin -->", "<!-- benchmark:end -->"
 
 
 WAF_BEGIN, WAF_END = "<!-- benchmark-waf:begin -->", "<!-- benchmark-waf:end -->"
+PERIMETER_BEGIN, PERIMETER_END = "<!-- benchmark-perimeter:begin -->", "<!-- benchmark-perimeter:end -->"
 
 
 def marked(rows, begin=BEGIN, end=END):
@@ -386,7 +387,7 @@ def with_rows(text, rows, begin=BEGIN, end=END):
     return before + marked(rows, begin, end) + rest.partition(end)[2]
 
 
-def page(rows, options, proxies, voids, waf_rows):
+def page(rows, options, proxies, voids, waf_rows, perimeter_rows):
     versions = "; ".join(f"{proxy.name}: {proxy.version()}" for proxy in proxies if proxy.secure)
     openssl = subprocess.run(["openssl", "version"], stdout=subprocess.PIPE, text=True).stdout.strip()
     void_text = "".join(f"- {void}\n" for void in voids) if voids else "None.\n"
@@ -412,6 +413,10 @@ Rounds that did not count:
 ## The firewall
 
 {marked(waf_rows, WAF_BEGIN, WAF_END)}
+
+## The perimeter
+
+{marked(perimeter_rows, PERIMETER_BEGIN, PERIMETER_END)}
 """
 
 
@@ -432,7 +437,7 @@ def main():
         sys.exit("bench: this needs two CPUs: one for the proxy, one for origin and load")
     proxies = [p for p in all_proxies(options.gate, RELAY) if not options.proxies or p.name in options.proxies]
     cases = [case for case in CASES if not options.only or case[0] in options.only]
-    voids, memory = [], {}
+    voids, memory, turn = [], {}, wait_turn()
     scratch = Path(tempfile.mkdtemp(prefix="polder-bench-"))
     scratch.chmod(0o755)
     bench = Bench(scratch, proxies)
@@ -446,14 +451,17 @@ def main():
     finally:
         bench.stop_all()
         shutil.rmtree(scratch, ignore_errors=True)
+    turn.close()
     rows = table(cases, speed, memory)
     print("\n" + rows)
     for void in voids:
         print(f"void: {void}")
     if not options.no_file:
         written = ROOT / "docs/benchmarks.md"
-        waf_rows = between(written.read_text(), WAF_BEGIN, WAF_END) or "Not measured yet: bench_waf.py."
-        written.write_text(page(rows, options, proxies, voids, waf_rows))
+        before = written.read_text()
+        waf_rows = between(before, WAF_BEGIN, WAF_END) or "Not measured yet: bench_waf.py."
+        perimeter_rows = between(before, PERIMETER_BEGIN, PERIMETER_END) or "Not measured yet: bench_perimeter.py."
+        written.write_text(page(rows, options, proxies, voids, waf_rows, perimeter_rows))
         readme = ROOT / "README.md"
         readme.write_text(with_rows(readme.read_text(), rows))
         print("written to docs/benchmarks.md and README.md")

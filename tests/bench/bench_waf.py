@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import waf_bodies  # noqa: E402
 from bench_gate import (GATE, ORIGIN, WAF_BEGIN, WAF_END, Void, cpu_model, on_load_core, stop, tree,  # noqa: E402
                         with_rows)
-from peers import LOAD_CORE, ORIGIN_PORT, PROXY_CORE, ROOT  # noqa: E402
+from peers import LOAD_CORE, ORIGIN_PORT, PROXY_CORE, ROOT, first_record, wait_turn  # noqa: E402
 
 GOAL = 20.0
 LEVELS = ["none", "PL1", "PL4"]
@@ -175,6 +175,7 @@ def start(name, scratch, gate):
         return Peer(name, on_proxy_core(["/usr/sbin/nginx", "-p", folder, "-e", folder / "error.log", "-c", folder / "nginx.conf"],
                                         log), NGINX_PORTS)
     (folder / "polder.yaml").write_text(polder_config(folder))
+    first_record.write(gate, folder / "state")
     return Peer(name, on_proxy_core([gate, "--config", folder / "polder.yaml"], log), dict.fromkeys(LEVELS, POLDER_PORT))
 
 
@@ -427,7 +428,7 @@ Rounds that did not count:
 
 def main():
     options = parse_arguments()
-    voids, running = [], []
+    voids, running, turn = [], [], wait_turn()
     scratch = Path(tempfile.mkdtemp(prefix="polder-bench-waf-"))
     scratch.chmod(0o755)
     try:
@@ -438,6 +439,7 @@ def main():
         for process in reversed(running):
             stop(process)
         shutil.rmtree(scratch, ignore_errors=True)
+    turn.close()
     print("\n" + rows)
     for void in voids:
         print(f"void: {void}")

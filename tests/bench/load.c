@@ -6,41 +6,27 @@
  *
  * One line of JSON says what happened. An answer counts only when it is a 200 with a body of 1,000 bytes.
  * Connections come from many loopback addresses, so that neither ports nor limits per address run out. */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/tcp.h>
-#include <openssl/err.h>
-#include <openssl/ssl.h>
+#include "wire.h"
+
 #include <signal.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 
-enum { BODY = 1000, HEAD_ROOM = 2048, SOURCES = 200, EVENTS = 256, SETTLE_S = 20 };
+enum { BODY = 1000, SOURCES = 200, EVENTS = 256, SETTLE_S = 20 };
 
 static const char REQUEST[] = "GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench-load\r\n\r\n";
-enum { REQUEST_LEN = sizeof REQUEST - 1 };
 
-/* Not const: OpenSSL's macros take them as char *. */
-static char server_name[] = "localhost", group[] = "X25519";
-
-enum phase { PHASE_CONNECT, PHASE_HANDSHAKE, PHASE_REQUEST, PHASE_ANSWER, PHASE_IDLE };
-enum step { STEP_WAIT, STEP_GO_ON, STEP_DONE, STEP_FAILED };
+enum phase { PHASE_OPEN, PHASE_ANSWER, PHASE_IDLE };
+enum step { STEP_WAIT, STEP_DONE, STEP_FAILED };
 
 struct conn {
-    int fd;
+    struct wire wire;
     enum phase phase;
-    SSL *ssl; /* NULL: clear text */
-    size_t head_len, body_len;
-    bool has_head;
-    char head[HEAD_ROOM];
+    const char *out;
+    size_t out_n;
+    struct answer answer;
 };
 
 struct load {
@@ -53,70 +39,20 @@ struct load {
     char cipher[64];
 };
 
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-/* A socket from the next of 127.0.1.1 .. 127.0.1.200, connecting. */
-static int open_socket(struct load *l)
-{
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -1;
-    int on = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
-    uint32_t source = 0x7f000101u + l->next_source++ % SOURCES;
-    struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(source)};
-    bool is_connecting = bind(fd, (struct sockaddr *)&from, sizeof from) == 0 &&
-                         (connect(fd, (struct sockaddr *)&l->to, sizeof l->to) == 0 || errno == EINPROGRESS);
-    if (is_connecting)
-        return fd;
-    close(fd);
-    return -1;
-}
-
+/* From the next of 127.0.1.1 .. 127.0.1.200. */
 static bool conn_open(struct load *l, struct conn *c)
 {
-    c->fd = open_socket(l);
-    c->phase = PHASE_CONNECT;
-    c->head_len = c->body_len = 0;
-    c->has_head = false;
-    if (c->fd < 0)
-        return false;
-    if (l->ctx) {
-        c->ssl = SSL_new(l->ctx);
-        if (!c->ssl || !SSL_set_fd(c->ssl, c->fd) || !SSL_set_tlsext_host_name(c->ssl, server_name))
-            return false;
-        SSL_set_connect_state(c->ssl);
-    }
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = c};
-    return epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, c->fd, &event) == 0;
+    uint32_t source = 0x7f000101u + l->next_source++ % SOURCES;
+    c->phase = PHASE_OPEN;
+    c->out = REQUEST;
+    c->out_n = sizeof REQUEST - 1;
+    memset(&c->answer, 0, sizeof c->answer);
+    return wire_open(&c->wire, l->epoll_fd, c, &l->to, source, l->ctx, "localhost");
 }
 
 static void conn_close(struct conn *c)
 {
-    if (c->ssl) {
-        SSL_shutdown(c->ssl);
-        SSL_free(c->ssl);
-        c->ssl = NULL;
-    }
-    if (c->fd >= 0)
-        close(c->fd);
-    c->fd = -1;
-}
-
-/* What OpenSSL's answer means for the connection. */
-static enum step tls_step(struct conn *c, int result)
-{
-    if (result > 0)
-        return STEP_GO_ON;
-    int error = SSL_get_error(c->ssl, result);
-    ERR_clear_error();
-    return error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE ? STEP_WAIT : STEP_FAILED;
+    wire_close(&c->wire, false);
 }
 
 static void describe_session(struct load *l, SSL *ssl)
@@ -127,93 +63,49 @@ static void describe_session(struct load *l, SSL *ssl)
              key ? EVP_PKEY_get0_type_name(key) : "?");
 }
 
-static enum step do_handshake(struct load *l, struct conn *c)
+static void note_session(struct load *l, SSL *ssl)
 {
-    enum step step = tls_step(c, SSL_do_handshake(c->ssl));
-    if (step != STEP_GO_ON)
-        return step;
-    l->resumed += SSL_session_reused(c->ssl) ? 1 : 0;
-    if (!l->cipher[0])
-        describe_session(l, c->ssl);
-    c->phase = PHASE_REQUEST;
-    return STEP_GO_ON;
-}
-
-static enum step send_request(struct conn *c)
-{
-    if (c->ssl) {
-        enum step step = tls_step(c, SSL_write(c->ssl, REQUEST, REQUEST_LEN));
-        if (step == STEP_GO_ON)
-            c->phase = PHASE_ANSWER;
-        return step;
-    }
-    if (send(c->fd, REQUEST, REQUEST_LEN, MSG_NOSIGNAL) != REQUEST_LEN)
-        return errno == EAGAIN ? STEP_WAIT : STEP_FAILED;
-    c->phase = PHASE_ANSWER;
-    return STEP_GO_ON;
-}
-
-/* Takes bytes of the answer; STEP_DONE when all of it is there. */
-static enum step take_answer(struct conn *c, const char *p, size_t n)
-{
-    if (!c->has_head) {
-        size_t room = sizeof c->head - 1 - c->head_len;
-        size_t taken = n < room ? n : room;
-        memcpy(c->head + c->head_len, p, taken);
-        c->head_len += taken;
-        c->head[c->head_len] = '\0';
-        const char *end = strstr(c->head, "\r\n\r\n");
-        if (!end)
-            return c->head_len < sizeof c->head - 1 ? STEP_GO_ON : STEP_FAILED;
-        if (strncmp(c->head, "HTTP/1.1 200", 12) != 0)
-            return STEP_FAILED;
-        c->has_head = true;
-        n = c->head_len + (n - taken) - (size_t)(end + 4 - c->head);
-    }
-    c->body_len += n;
-    return c->body_len < BODY ? STEP_GO_ON : c->body_len == BODY ? STEP_DONE : STEP_FAILED;
+    l->resumed += ssl && SSL_session_reused(ssl) ? 1 : 0;
+    if (ssl && !l->cipher[0])
+        describe_session(l, ssl);
 }
 
 static enum step read_answer(struct conn *c)
 {
     char in[16'384];
-    if (c->ssl) {
-        int n = SSL_read(c->ssl, in, sizeof in);
-        enum step step = tls_step(c, n);
-        return step == STEP_GO_ON ? take_answer(c, in, (size_t)n) : step;
+    for (;;) {
+        size_t n;
+        enum wire_step step = wire_read(&c->wire, in, sizeof in, &n);
+        if (step != WIRE_OK)
+            return step == WIRE_WAIT ? STEP_WAIT : STEP_FAILED;
+        step = answer_take(&c->answer, in, n);
+        if (step == WIRE_FAILED)
+            return STEP_FAILED;
+        if (step == WIRE_OK)
+            return c->answer.status == 200 && c->answer.body_n == BODY ? STEP_DONE : STEP_FAILED;
     }
-    ssize_t n = recv(c->fd, in, sizeof in, 0);
-    if (n <= 0)
-        return n < 0 && errno == EAGAIN ? STEP_WAIT : STEP_FAILED;
-    return take_answer(c, in, (size_t)n);
 }
 
 static enum step conn_step(struct load *l, struct conn *c, uint32_t events)
 {
-    switch (c->phase) {
-    case PHASE_CONNECT:
-        if (events & (EPOLLERR | EPOLLHUP))
-            return STEP_FAILED;
-        c->phase = c->ssl ? PHASE_HANDSHAKE : PHASE_REQUEST;
-        return STEP_GO_ON;
-    case PHASE_HANDSHAKE:
-        return do_handshake(l, c);
-    case PHASE_REQUEST:
-        return send_request(c);
-    case PHASE_ANSWER:
-        return read_answer(c);
-    case PHASE_IDLE: /* the proxy closed what should stay, or sent what nobody asked for */
+    enum wire_step step = WIRE_OK;
+    if (c->phase == PHASE_IDLE) /* the proxy closed what should stay, or sent what nobody asked for */
         return events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP) ? STEP_FAILED : STEP_WAIT;
+    if (c->phase == PHASE_OPEN) {
+        step = wire_advance(&c->wire, events);
+        if (step == WIRE_OK) {
+            note_session(l, c->wire.ssl);
+            c->phase = PHASE_ANSWER;
+        }
     }
-    return STEP_FAILED;
+    if (step == WIRE_OK && c->out_n)
+        step = wire_send(&c->wire, &c->out, &c->out_n);
+    return step == WIRE_OK ? read_answer(c) : step == WIRE_WAIT ? STEP_WAIT : STEP_FAILED;
 }
 
 static void conn_ready(struct load *l, struct conn *c, uint32_t events)
 {
-    enum step step;
-    do
-        step = conn_step(l, c, events);
-    while (step == STEP_GO_ON);
+    enum step step = conn_step(l, c, events);
     if (step == STEP_WAIT)
         return;
     l->done += step == STEP_DONE;
@@ -247,12 +139,12 @@ static void print_result(const struct load *l, double seconds)
 
 static void run_handshakes(struct load *l, struct conn *conns, unsigned count, double seconds)
 {
-    double start = now_s();
+    double start = wire_now_s();
     for (unsigned i = 0; i < count; i++)
         l->failed += !conn_open(l, &conns[i]);
-    while (now_s() - start < seconds)
+    while (wire_now_s() - start < seconds)
         turn(l, 100);
-    print_result(l, now_s() - start);
+    print_result(l, wire_now_s() - start);
     for (unsigned i = 0; i < count; i++)
         conn_close(&conns[i]);
 }
@@ -260,33 +152,19 @@ static void run_handshakes(struct load *l, struct conn *conns, unsigned count, d
 static void run_idle(struct load *l, struct conn *conns, unsigned count)
 {
     enum { AT_ONCE = 4 };
-    double start = now_s();
+    double start = wire_now_s();
     unsigned opened = 0;
-    while (l->done + l->failed < count && now_s() - start < SETTLE_S) {
+    while (l->done + l->failed < count && wire_now_s() - start < SETTLE_S) {
         for (; opened < count && opened < l->done + l->failed + AT_ONCE; opened++)
             l->failed += !conn_open(l, &conns[opened]);
         turn(l, 100);
     }
     l->failed += count - (l->done < count ? l->done : count);
-    print_result(l, now_s() - start);
+    print_result(l, wire_now_s() - start);
     while (getchar() != EOF)
         continue;
     for (unsigned i = 0; i < count; i++)
         conn_close(&conns[i]);
-}
-
-static SSL_CTX *client_context(void)
-{
-    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
-    if (!ctx || !SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) ||
-        !SSL_CTX_set1_groups_list(ctx, group)) {
-        fprintf(stderr, "bench-load: no TLS context\n");
-        exit(1);
-    }
-    SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL); /* the load costs as little as it can */
-    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
-    return ctx;
 }
 
 int main(int argc, char **argv)
@@ -300,14 +178,14 @@ int main(int argc, char **argv)
     }
     unsigned count = (unsigned)strtoul(argv[argc - 1], NULL, 10);
     struct conn *conns = calloc(count ? count : 1, sizeof *conns);
-    struct rlimit files = {(rlim_t)count + 64, (rlim_t)count + 64};
     struct load l = {.epoll_fd = epoll_create1(EPOLL_CLOEXEC),
                      .is_again = is_handshakes,
-                     .ctx = is_tls ? client_context() : NULL};
-    if (!count || !conns || l.epoll_fd < 0 || (count > 900 && setrlimit(RLIMIT_NOFILE, &files) < 0)) {
+                     .ctx = is_tls ? wire_context(NULL) : NULL};
+    if (!count || !conns || l.epoll_fd < 0) {
         perror("bench-load");
         return 1;
     }
+    wire_files(count + 64);
     signal(SIGPIPE, SIG_IGN);
     l.to = (struct sockaddr_in){.sin_family = AF_INET,
                                 .sin_port = htons((uint16_t)strtoul(argv[2], NULL, 10)),

@@ -1,7 +1,13 @@
 """The proxies that are measured: the same job for each, configured as somebody who knows it would for this job: one
 worker, keep-alive on both sides, no access log, TLS 1.3, X-Forwarded-For and -Proto added as a gate must."""
+import fcntl
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "tools"))
+import first_record  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PROXY_CORE, LOAD_CORE = 0, 1
@@ -100,22 +106,36 @@ backend origin
 """
 
 
+def wait_turn():
+    """One of these runs at a time on a machine: they share ports and cores. It is over with the process."""
+    lock = open(Path(tempfile.gettempdir()) / "polder-bench.lock", "w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("another benchmark runs: waiting for it", flush=True)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
+
+
 class Proxy:
-    """One of them, in a folder of its own; start() gives the process at the root of its tree."""
+    """One of them, in a folder of its own; start() gives the process at the root of its tree.
+    before: a command that runs the command after it."""
 
     def __init__(self, name, clear, secure, config, suffix, command, version):
         self.name, self.clear, self.secure = name, clear, secure
         self.config, self.suffix, self.command, self.version_command = config, suffix, command, version
 
-    def start(self, folder, tls, is_root, log):
+    def start(self, folder, tls, is_root, log, before=()):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "run").mkdir(exist_ok=True)
         (folder / "state").mkdir(exist_ok=True)
         path = folder / f"config{self.suffix}"
         path.write_text(self.config.format(folder=folder, tls=tls, origin=ORIGIN_PORT, clear=self.clear,
                                            secure=self.secure, user="user root;" if is_root else ""))
+        if self.name == "polder":
+            first_record.write(self.command[0], folder / "state")
         command = [part.format(config=path, folder=folder) for part in self.command]
-        return subprocess.Popen(["taskset", "-c", str(PROXY_CORE), *command], stdin=subprocess.DEVNULL, stdout=log,
+        return subprocess.Popen([*before, "taskset", "-c", str(PROXY_CORE), *command], stdin=subprocess.DEVNULL, stdout=log,
                                 stderr=log, start_new_session=True)
 
     def version(self):

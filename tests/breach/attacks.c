@@ -1,8 +1,23 @@
 /* tests/breach/attacks.c - the table of attacks, and running one by its name. */
 #include "attack_list.h"
 
-#define ALL               (ON_WORKER | ON_SIGNER | ON_OBSERVER | ON_DIALER)
-#define NOT_DIALER        (ON_WORKER | ON_SIGNER | ON_OBSERVER)
+#define GATE_STRICT      (ON_WORKER | ON_SIGNER | ON_OBSERVER | ON_COMPILER)
+#define RECORDS_WRITING  (ON_RECORDS_OWNER | ON_RECORDS_EXPORTER)
+#define RECORDS_READING  (ON_RECORDS_WORKER | ON_RECORDS_EXPORTER)
+#define RECORDS          (ON_RECORDS_WORKER | ON_RECORDS_AUDIT | RECORDS_WRITING)
+#define ALL              (GATE_STRICT | ON_DIALER | ON_FILTER | RECORDS)
+#define BUT(roles)       (ALL & ~(unsigned)(roles))
+#define OPENING          (ON_DIALER | OPENING_TO_WRITE) /* open files, the dialer for reading only */
+#define OPENING_TO_WRITE (ON_FILTER | RECORDS_READING | ON_RECORDS_OWNER)
+#define REMOVING         (ON_FILTER | RECORDS_WRITING)
+#define HOLDS                                                                                                \
+    {                                                                                                        \
+        0, 0                                                                                                 \
+    } /* each wall, in each role */
+#define LACKS(roles, walls)                                                                                  \
+    {                                                                                                        \
+        roles, walls                                                                                         \
+    }
 #define NO_NEW_PRIVS      WALL_NO_NEW_PRIVS
 #define USER              WALL_USER
 #define CAPABILITIES      WALL_CAPABILITIES
@@ -16,8 +31,8 @@
 #define NOT_DUMPABLE      WALL_NOT_DUMPABLE
 #define LIMITS            WALL_LIMITS
 
-#define ATTACK(name, profiles, walls, also, dialer_lacks, needs, absent, help)                               \
-    {#name, help, profiles, walls, also, dialer_lacks, needs, absent},
+#define ATTACK(name, profiles, walls, also, lacks, needs, absent, help)                                      \
+    {#name, help, profiles, walls, also, lacks, needs, absent},
 const struct attack attacks[] = {
 #include "attacks.def"
 };

@@ -1,6 +1,8 @@
 /* tests/breach/attacks_files.c - reading, writing and finding what lies on disk. */
 #include "attack_list.h"
 
+#include "base/buf.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/inotify.h>
@@ -98,6 +100,97 @@ int attack_truncate_file(const struct attack_world *w)
 int attack_change_mode(const struct attack_world *w)
 {
     return attack_outcome(chmod(w->file, 0777) == 0);
+}
+
+/* As one that has the right to read may: the file is emptied before anybody looks at what is done with it. */
+static int truncate_by_opening(const char *path)
+{
+    struct stat info;
+    int fd = open(path, O_RDONLY | O_TRUNC | O_CLOEXEC); /* unspecified by POSIX, done by Linux */
+    return attack_outcome(fd >= 0 && fstat(fd, &info) == 0 && info.st_size == 0);
+}
+
+int attack_truncate_by_opening(const struct attack_world *w)
+{
+    return truncate_by_opening(w->file);
+}
+
+static int overwrite(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    return attack_outcome(fd >= 0 && write(fd, "x", 1) == 1);
+}
+
+/* Opening is enough to know, and leaves a gate whose record it is what it was. */
+int attack_write_isolation_record(const struct attack_world *w)
+{
+    return attack_outcome(open(w->isolation_record, O_WRONLY | O_CLOEXEC) >= 0);
+}
+
+int attack_reopen_to_write(const struct attack_world *w)
+{
+    char memory[40];
+    struct buf path = buf_over(memory, sizeof memory);
+    buf_printf(&path, "/proc/self/fd/%d%c", w->read_only, 0);
+    return overwrite(memory);
+}
+
+/* -- the records */
+
+int attack_write_database(const struct attack_world *w)
+{
+    return overwrite(w->database);
+}
+
+int attack_truncate_database(const struct attack_world *w)
+{
+    return truncate_by_opening(w->database);
+}
+
+int attack_create_beside_database(const struct attack_world *w)
+{
+    return attack_outcome(open(w->beside_database, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) >= 0);
+}
+
+int attack_remove_database(const struct attack_world *w)
+{
+    return attack_outcome(unlink(w->database) == 0);
+}
+
+int attack_write_log(const struct attack_world *w)
+{
+    return overwrite(w->log);
+}
+
+int attack_read_log(const struct attack_world *w)
+{
+    return read_path(w->log, 0);
+}
+
+int attack_move_log_folder(const struct attack_world *w)
+{
+    return attack_outcome(rename(w->log_folder, w->log_elsewhere) == 0);
+}
+
+int attack_rewrite_log(const struct attack_world *w)
+{
+    return overwrite(w->log);
+}
+
+int attack_log_forget_append(const struct attack_world *w)
+{
+    return attack_outcome(fcntl(w->log_append, F_SETFL, 0) == 0 && lseek(w->log_append, 0, SEEK_SET) == 0 &&
+                          write(w->log_append, "x", 1) == 1);
+}
+
+int attack_truncate_log(const struct attack_world *w)
+{
+    return attack_outcome(ftruncate(w->log_append, 0) == 0);
+}
+
+int attack_remove_log(const struct attack_world *w)
+{
+    return attack_outcome(unlink(w->log) == 0);
 }
 
 int attack_open_by_handle(const struct attack_world *w)

@@ -46,6 +46,35 @@ int attack_bpf(const struct attack_world *w)
     return attack_outcome(syscall(SYS_bpf, BPF_MAP_CREATE, &map, sizeof map) >= 0);
 }
 
+/* Returns 0, which is all a filter of a socket needs: to drop every packet. */
+int attack_load_program(const struct attack_world *w)
+{
+    static const struct bpf_insn code[] = {
+        {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0},
+        {.code = BPF_JMP | BPF_EXIT},
+    };
+    static const char license[] = "GPL";
+    union bpf_attr program = {.prog_type = BPF_PROG_TYPE_SOCKET_FILTER,
+                              .insn_cnt = sizeof code / sizeof *code,
+                              .insns = (uintptr_t)code,
+                              .license = (uintptr_t)license};
+    return attack_outcome(syscall(SYS_bpf, BPF_PROG_LOAD, &program, sizeof program) >= 0);
+}
+
+int attack_take_foreign_table(const struct attack_world *w)
+{
+    union bpf_attr which = {.map_id = UINT32_MAX}; /* the permission is looked at first */
+    if (syscall(SYS_bpf, BPF_MAP_GET_FD_BY_ID, &which, sizeof which) >= 0)
+        return 0;
+    return attack_outcome_past_check(ENOENT);
+}
+
+int attack_open_pinned(const struct attack_world *w)
+{
+    union bpf_attr which = {.pathname = (uintptr_t)w->pinned};
+    return attack_outcome(syscall(SYS_bpf, BPF_OBJ_GET, &which, sizeof which) >= 0);
+}
+
 int attack_io_uring(const struct attack_world *w)
 {
     struct io_uring_params how = {0};

@@ -108,6 +108,30 @@ int attack_netlink_dump(const struct attack_world *w)
                           recv(fd, answer, sizeof answer, 0) > 0);
 }
 
+/* Gives the loopback interface the length of packets that it has already. */
+int attack_change_interface(const struct attack_world *w)
+{
+    struct {
+        struct nlmsghdr head;
+        struct ifinfomsg link;
+        struct rtattr attribute;
+        uint32_t mtu;
+    } ask = {{.nlmsg_len = sizeof ask, .nlmsg_type = RTM_NEWLINK, .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK},
+             {.ifi_family = AF_UNSPEC, .ifi_index = 1},
+             {.rta_len = RTA_LENGTH(sizeof(uint32_t)), .rta_type = IFLA_MTU},
+             65536};
+    struct {
+        struct nlmsghdr head;
+        struct nlmsgerr result;
+        char rest[512];
+    } answer = {0};
+    int fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
+    if (fd < 0 || send(fd, &ask, sizeof ask, 0) < 0 || recv(fd, &answer, sizeof answer, 0) < 0)
+        return attack_outcome(false);
+    errno = -answer.result.error;
+    return attack_outcome(answer.head.nlmsg_type == NLMSG_ERROR && answer.result.error == 0);
+}
+
 int attack_reconnect(const struct attack_world *w)
 {
     const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};

@@ -23,6 +23,12 @@ static const struct role {
     {SANDBOX_SIGNER, ON_SIGNER, "signer"},
     {SANDBOX_OBSERVER, ON_OBSERVER, "observer"},
     {SANDBOX_DIALER, ON_DIALER, "dialer"},
+    {SANDBOX_FILTER, ON_FILTER, "filter"},
+    {SANDBOX_COMPILER, ON_COMPILER, "compiler"},
+    {SANDBOX_RECORDS_WORKER, ON_RECORDS_WORKER, "records-worker"},
+    {SANDBOX_RECORDS_OWNER, ON_RECORDS_OWNER, "records-owner"},
+    {SANDBOX_RECORDS_AUDIT, ON_RECORDS_AUDIT, "records-audit"},
+    {SANDBOX_RECORDS_EXPORTER, ON_RECORDS_EXPORTER, "records-exporter"},
 };
 
 enum verdict { ROW_PASSED, ROW_FAILED, ROW_INCONCLUSIVE, ROW_NEEDS_ROOT };
@@ -64,8 +70,8 @@ static uint32_t with_companions(uint32_t wall)
 static uint32_t walls_holding(const struct row *row)
 {
     uint32_t holding = row->attack->walls & row->stands;
-    if (row->role->profile == SANDBOX_DIALER)
-        holding &= ~row->attack->dialer_lacks;
+    if (row->role->bit & row->attack->lacks.profiles)
+        holding &= ~row->attack->lacks.walls;
     if (geteuid() != 0)
         holding &=
             ~(uint32_t)(WALL_USER | WALL_CAPABILITIES); /* they stand because there was nothing to drop */
@@ -103,6 +109,10 @@ static bool is_absent(const struct row *row, struct trial_result r)
 
 static enum verdict row_judge(struct row *row)
 {
+    if ((row->attack->needs & NEEDS_USERS) == NEEDS_USERS && geteuid() != 0) {
+        buf_printf(&row->why, "not without users of their own");
+        return ROW_NEEDS_ROOT;
+    }
     struct trial_result behind_all = row_try(row, 0);
     row->stands = behind_all.walls;
     if (!trial_was_blocked(behind_all)) {
@@ -169,8 +179,7 @@ static int list(void)
 {
     for (unsigned i = 0; i < attack_count; i++) {
         const struct attack *a = &attacks[i];
-        printf("%s %u %u %u %u %u %d\n", a->name, a->profiles, a->walls, a->also, a->dialer_lacks, a->needs,
-               a->absent);
+        printf("%s %u %u %u %u %d\n", a->name, a->profiles, a->walls, a->also, a->needs, a->absent);
     }
     for (unsigned i = 0; i < WALL_COUNT; i++)
         printf("wall %.*s %u\n", STR_ARG(sandbox_wall_name((enum sandbox_wall)(1U << i))), 1U << i);

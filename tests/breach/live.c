@@ -4,12 +4,14 @@
  * (--breach=ROLE:SLOT:FD); the role's process finds it where "breach=FD" says. One packet is one command or
  * one answer:
  *
- *   (start)                             up PID ADDRESS          the address of the secret other processes may
- * look for attack NAME KEY=VALUE...            attack NAME OUTCOME     0: it succeeded, else the errno it was
- * refused with holds listener=PORT app=PORT        holds LISTENER CLIENT UPSTREAM    descriptors, -1: none
- *   scan HEX                            scan FOUND BYTES        in all that is writable; HEX is disguised,
- * see DISGUISE say ROLE HEX [fd]                   (nothing)               a message of these bytes to that
- * role, and a descriptor (a role answers a worker, from then on)                 heard ROLE HEX
+ *   (start)                     up PID ADDRESS         the address of the secret that others look for
+ *   attack NAME KEY=VALUE...    attack NAME OUTCOME    0: it succeeded, else the errno of its refusal
+ *   holds listener=PORT app=PORT
+ *                               holds LISTENER CLIENT UPSTREAM     descriptors, -1: none
+ *   scan HEX                    scan FOUND BYTES       in all that is writable; HEX as DISGUISE says
+ *   perimeter                   perimeter SEEN SEIZED  mappings of its memory, and those made writable
+ *   say ROLE HEX [fd]           (nothing)              a message to that role, and a descriptor
+ *   (a role answers a worker)   heard ROLE HEX         from the first "say" on
  *
  * A role that an attack turned into another program has this socket as standard output, and shouts into it;
  * one that was killed is replaced, and its successor says "up". What is opened beforehand is a present to the
@@ -24,8 +26,10 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { PACKET_MAX = 8192, FDS_LOOKED_AT = 256, NEEDLE_MAX = 1024, MAPS_MAX = 1 << 18 };
@@ -39,7 +43,7 @@ static struct attacker {
     enum role role;
     struct channel *channels[ROLE_COUNT];
     bool is_listening; /* it has said something to another role */
-    int program, net_namespace, maps;
+    int program, net_namespace, maps, read_only;
 } attacker;
 
 static char victim_secret[sizeof ATTACK_SECRET];
@@ -115,11 +119,12 @@ static uint16_t port_of(int fd, int (*name)(int, struct sockaddr *restrict, sock
                : 0;
 }
 
-/* The signer may not even ask: it has no connections. */
+/* Signer and filter may not even ask: they have no connections. */
 static struct holdings look_around(uint64_t listener_port, uint64_t app_port)
 {
     struct holdings h = {-1, -1, -1};
-    for (int fd = FD_CHANNEL + 1; attacker.role != ROLE_SIGNER && fd < FDS_LOOKED_AT; fd++) {
+    bool may_ask = attacker.role != ROLE_SIGNER && attacker.role != ROLE_FILTER;
+    for (int fd = FD_CHANNEL + 1; may_ask && fd < FDS_LOOKED_AT; fd++) {
         uint16_t here = port_of(fd, getsockname), there = here ? port_of(fd, getpeername) : 0;
         if (here && here == listener_port)
             *(there ? &h.client : &h.listener) = fd;
@@ -160,6 +165,9 @@ static void attack(struct str words)
                                        .file = text_of(words, STR("file"), &texts),
                                        .new_path = text_of(words, STR("new"), &texts),
                                        .setuid_program = text_of(words, STR("setuid"), &texts),
+                                       .isolation_record = text_of(words, STR("record"), &texts),
+                                       .read_only = attacker.read_only,
+                                       .log_append = -1,
                                        .victim = (pid_t)number_of(words, STR("victim")),
                                        .victim_secret = (char *)(uintptr_t)number_of(words, STR("secret"))};
     int outcome = attack_run(name, &world);
@@ -264,6 +272,27 @@ void breach_heard(enum role from, struct str bytes)
     answer(&b);
 }
 
+/* ---- the memory in which the filter tells what holds: who can write to it? */
+
+static void seize_perimeter(void)
+{
+    char said[100];
+    struct buf b = buf_over(said, sizeof said);
+    unsigned seen = 0, seized = 0;
+    struct str maps = read_maps();
+    while (maps.n) {
+        struct str line = str_cut(&maps, '\n'), rest = line, range = str_cut(&rest, ' ');
+        uintptr_t start, end;
+        if (str_find(line, STR("/memfd:polder-perimeter")) < 0 || !hex_number(str_cut(&range, '-'), &start) ||
+            !hex_number(range, &end))
+            continue;
+        seen++;
+        seized += mprotect((void *)start, end - start, PROT_READ | PROT_WRITE) == 0;
+    }
+    buf_printf(&b, "perimeter %u %u", seen, seized);
+    answer(&b);
+}
+
 /* ---- commands */
 
 static void obey(struct str words)
@@ -277,6 +306,8 @@ static void obey(struct str words)
         scan(words);
     else if (str_eq(order, STR("say")))
         say(words);
+    else if (str_eq(order, STR("perimeter")))
+        seize_perimeter();
 }
 
 static void commands_came(struct io *io, uint32_t events [[maybe_unused]])
@@ -289,6 +320,20 @@ static void commands_came(struct io *io, uint32_t events [[maybe_unused]])
     }
 }
 
+/* Memory of root's that a role may only read. */
+static int read_only_memory(void)
+{
+    char memory[40];
+    struct buf path = buf_over(memory, sizeof memory);
+    int fd = memfd_create("breach", MFD_CLOEXEC);
+    if (fd < 0 || ftruncate(fd, 1) < 0 || fchmod(fd, 0400) < 0)
+        return -1;
+    buf_printf(&path, "/proc/self/fd/%d%c", fd, 0);
+    int reading = open(memory, O_RDONLY | O_CLOEXEC);
+    close(fd);
+    return reading;
+}
+
 bool breach_begin(struct role_process *r)
 {
     char said[100];
@@ -299,10 +344,11 @@ bool breach_begin(struct role_process *r)
                                  .role = r->role,
                                  .program = open("/bin/echo", O_RDONLY | O_CLOEXEC),
                                  .net_namespace = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC),
-                                 .maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC)};
+                                 .maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC),
+                                 .read_only = read_only_memory()};
     memcpy(victim_secret, ATTACK_SECRET, sizeof ATTACK_SECRET);
     prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0); /* Yama, where it is, would do our walls' work */
-    if (attacker.program < 0 || attacker.net_namespace < 0 || attacker.maps < 0 ||
+    if (attacker.program < 0 || attacker.net_namespace < 0 || attacker.maps < 0 || attacker.read_only < 0 ||
         dup2(attacker.io.fd, STDOUT_FILENO) < 0 || loop_add(r->loop, &attacker.io, EPOLLIN) < 0)
         return false;
     buf_printf(&b, "up %d %ju", (int)getpid(), (uintmax_t)(uintptr_t)victim_secret);

@@ -1,4 +1,5 @@
-"""The attacks of attacks.def from within a gate at work: its own worker, signer, observer and dialer make them.
+"""The attacks of attacks.def from within a gate at work: its own worker, signer, observer, dialer and
+filter make them.
 
 Behind all walls every attack is refused or ends the role; the role is replaced, that is reported, and the gate serves
 on. The canary: with the walls removed that are named for it the same attack succeeds, in the same place. Which wall

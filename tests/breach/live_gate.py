@@ -20,15 +20,16 @@ HELPER = os.environ.get("POLDER_BREACH_HELPER", str(BUILD / "tests/breach/breach
 
 # -- attacks.def, as the program made from it tells it
 
-Attack = collections.namedtuple("Attack", "name profiles walls also dialer_lacks needs absent")
-PROFILES = {"worker": 1, "signer": 2, "observer": 4, "dialer": 8}
+Attack = collections.namedtuple("Attack", "name profiles walls also needs absent")
+PROFILES = {"worker": 1, "signer": 2, "observer": 4, "dialer": 8, "filter": 16}
 NEEDS_ROOT, NEEDS_VICTIM, NEEDS_TERMINAL = 1, 2, 4
 SPOIL_LISTENER = {"shut_listener", "fastopen_sendto", "fastopen_sendmsg"}
 # After these the role is not what it was, or not at all.
 SPOIL_ROLE = {"change_root", "join_namespace", "user_namespace", "raise_limits", "become_root", "take_capability",
               "reading_is_executing", "execute", "execute_memfd", "execute_setuid", "reconnect", *SPOIL_LISTENER}
+NOT_LIVE = {"open_pinned"} # the scene of the program `breach` has a pinned table
 NEED_SOCKETS = {"reconnect", "attach_filter", *SPOIL_LISTENER}
-VICTIMS = {"worker": "signer", "signer": "worker", "observer": "signer", "dialer": "signer"}
+VICTIMS = {"worker": "signer", "signer": "worker", "observer": "signer", "dialer": "signer", "filter": "signer"}
 
 
 def _read_table():
@@ -46,9 +47,9 @@ ATTACKS, WALLS = _read_table()
 
 
 def is_for(attack, role):
-    """No role has a terminal; the signer has no connection, and the dialer hands its own on."""
+    """No role has a terminal; the signer and the filter have no connection, and the dialer hands its own on."""
     has_means = attack.name not in NEED_SOCKETS or role in ("worker", "observer")
-    return attack.profiles & PROFILES[role] and not attack.needs & NEEDS_TERMINAL and has_means
+    return attack.profiles & PROFILES[role] and not attack.needs & NEEDS_TERMINAL and has_means and attack.name not in NOT_LIVE
 
 
 def walls_to_remove(attack):
@@ -181,8 +182,8 @@ class LiveGate(harness.Gate):
     def __init__(self, scene, without=0, config=None):
         self.scene, self.without, self.held = scene, without, []
         self.workers_acting = [Actor("worker", slot) for slot in range(WORKERS)]
-        self.signer, self.observer, self.dialer = Actor("signer"), Actor("observer"), Actor("dialer")
-        self.actors = [*self.workers_acting, self.signer, self.observer, self.dialer]
+        self.signer, self.observer, self.dialer, self.filter = map(Actor, ("signer", "observer", "dialer", "filter"))
+        self.actors = [*self.workers_acting, self.signer, self.observer, self.dialer, self.filter]
         self.inherited = [actor.theirs.fileno() for actor in self.actors]
         arguments = [f"--breach={actor.role}:{actor.slot}:{actor.theirs.fileno()}" for actor in self.actors]
         super().__init__(config or scene.config(), workers=WORKERS, arguments=[f"--without={without}", *arguments])
@@ -202,7 +203,7 @@ class LiveGate(harness.Gate):
 
     def ports(self, actor):
         listener = {"worker": self.port("https"), "observer": self.management}.get(actor.role, 0)
-        return f"listener={listener} app={self.scene.app.port}"
+        return f"listener={listener} app={self.scene.app.port} record={self.folder}/state/isolation/record.0"
 
     def holds(self, actor):
         """[listener, client, upstream]: descriptors of the role, -1 for none."""

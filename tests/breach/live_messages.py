@@ -264,7 +264,7 @@ def test_what_a_worker_may_not_say_ends_it(scene, to, messages, lawful):
                     assert_ends_the_role(gate, actor, to, *rest.pop())
 
 
-@pytest.mark.parametrize("role", ["signer", "observer", "dialer"])
+@pytest.mark.parametrize("role", ["signer", "observer", "dialer", "filter"])
 def test_what_another_role_may_not_tell_the_master_ends_it(gate, role):
     actor = getattr(gate, role)
     assert_ends_the_role(gate, actor, "master", numbered(DRAINED, b"\0"))

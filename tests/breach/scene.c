@@ -136,7 +136,8 @@ bool scene_open(struct scene *s, const char *helper_program)
                                      .new_path = s->new_path,
                                      .setuid_program = s->setuid_program};
     return own_mounts(s) && s->world.program >= 0 && s->world.net_namespace >= 0 &&
-           files_open(s, helper_program) && services_open(s);
+           files_open(s, helper_program) && services_open(s) &&
+           state_open(&s->state, s->directory, s->uid, &s->world);
 }
 
 static bool connection_prepare(struct scene *s)
@@ -172,8 +173,8 @@ static bool terminal_prepare(struct scene *s)
 
 bool scene_prepare(struct scene *s, const struct attack *attack)
 {
-    return write_file(s->file, 0666, s->uid, -1) && connection_prepare(s) &&
-           (!(attack->needs & NEEDS_TERMINAL) || terminal_prepare(s));
+    return write_file(s->file, 0666, s->uid, -1) && state_prepare(&s->state, s->uid, &s->world) &&
+           connection_prepare(s) && (!(attack->needs & NEEDS_TERMINAL) || terminal_prepare(s));
 }
 
 static void close_if_open(int *fd)
@@ -196,6 +197,7 @@ void scene_clear(struct scene *s)
     close_if_open(&s->world.listener);
     close_if_open(&s->world.terminal);
     close_if_open(&s->terminal_master);
+    state_clear(&s->state, &s->world);
     connections_drain(s->tcp_service);
     connections_drain(s->unix_service);
     connections_drain(s->abstract_service);
@@ -206,6 +208,7 @@ void scene_clear(struct scene *s)
 
 void scene_close(struct scene *s)
 {
+    state_close(&s->state);
     unlink(s->key_file);
     unlink(s->setuid_program);
     unlink(s->unix_path);

@@ -5,8 +5,9 @@
 
 #include "attacks.h"
 #include "base/buf.h"
+#include "scene_state.h"
 
-enum { SCENE_PATH_MAX = 100, SCENE_UID = 64001 }; /* short enough for a UNIX socket's address */
+enum { SCENE_UID = 64001 };
 
 struct scene {
     struct attack_world world;
@@ -15,6 +16,7 @@ struct scene {
     int tcp_service, udp_service, unix_service, abstract_service, far_end, terminal_master;
     char directory[SCENE_PATH_MAX], file[SCENE_PATH_MAX], new_path[SCENE_PATH_MAX], key_file[SCENE_PATH_MAX],
         unix_path[SCENE_PATH_MAX], abstract_name[SCENE_PATH_MAX], setuid_program[SCENE_PATH_MAX];
+    struct scene_state state;
 };
 
 /* What stays for the whole run. False: errno, nothing can be tested. */

@@ -93,6 +93,8 @@ static void victim_stop(struct victim *v)
     if (s->world.terminal >= 0 && (setsid() < 0 || ioctl(s->world.terminal, TIOCSCTTY, 0) < 0))
         _exit(1);
     report->enter_error = sandbox_enter(role, &report->walls);
+    if (!report->enter_error && role->profile == SANDBOX_RECORDS_AUDIT)
+        report->enter_error = sandbox_append_only(report->walls);
     if (report->enter_error)
         _exit(1);
     report->has_entered = true;
@@ -161,7 +163,8 @@ static struct trial_result attack_once(struct scene *s, const struct attack *att
 struct trial_result trial_run(struct scene *s, const struct attack *attack, enum sandbox_profile profile,
                               uint32_t without)
 {
-    const struct sandbox_options role = {profile, STR_NONE, SCENE_UID, without};
+    struct sandbox_options role = {.profile = profile, .fallback_uid = SCENE_UID, .without = without};
+    state_folders(&s->state, &role);
     struct trial_result r = {TRIAL_NOT_PREPARED, 0, 0};
     struct victim victim = {0};
     bool is_ready =

@@ -635,6 +635,84 @@ static void test_nftables_instead(void **state [[maybe_unused]])
     close(fd6);
 }
 
+/* ---- accept queues */
+
+static int queue_at(struct filter *f, unsigned slot, bool is_first, unsigned workers)
+{
+    struct filter_problem problem = {""};
+    struct addr any = {.port = PORT};
+    int fd = net_listen(&any, true, 16);
+    must(fd >= 0);
+    if (filter_accept_add(f, fd, slot, is_first, workers, &problem) != 0)
+        fail_msg("%s", problem.text);
+    assert_int_equal(filter_accept_add(f, fd, slot, is_first, workers, &problem), 0); /* changes nothing */
+    return fd;
+}
+
+static int call(void *context)
+{
+    struct sockaddr_storage to;
+    socklen_t size;
+    const struct datagram *d = context;
+    struct addr from = at(d->from, 0), target = at(d->to, d->to_port);
+    int fd = socket_at(&from, SOCK_STREAM);
+    addr_to_sockaddr(&target, &to, &size);
+    return connect(fd, (struct sockaddr *)&to, size) == 0 ? 0 : 1;
+}
+
+static unsigned waiting(int fd)
+{
+    unsigned n = 0;
+    for (int one; (one = accept4(fd, NULL, NULL, SOCK_CLOEXEC)) >= 0; n++)
+        close(one);
+    return n;
+}
+
+static void expect_queues(const int *regular, const int *first, unsigned n)
+{
+    static const struct datagram *const callers[] = {&stranger4, &stranger6, &partner4, &partner6};
+    unsigned strangers = 0, others = 0;
+    for (unsigned i = 0; i < 16; i++)
+        assert_int_equal(outside_run(&world, call, unconst(callers[i % 4])), 0);
+    for (unsigned i = 0; i < n; i++) {
+        strangers += waiting(regular[i]);
+        others += waiting(first[i]);
+    }
+    assert_int_equal(strangers, 8);
+    assert_int_equal(others, 8);
+}
+
+static void test_accept_queues(void **)
+{
+    struct filter *f = filter_for_test(world.pins, FILTER_LEVEL_OPEN);
+    struct filter_problem problem = {""};
+    int regular[2], first[2];
+    apply(f);
+    if (filter_accept_open(f, &problem) != 0)
+        fail_msg("%s", problem.text);
+    for (unsigned slot = 0; slot < 2; slot++) {
+        regular[slot] = queue_at(f, slot, false, 2);
+        first[slot] = queue_at(f, slot, true, 2);
+    }
+    expect_queues(regular, first, 2);
+    struct addr stranger = at("203.0.113.1", 0);
+    assert_int_equal(filter_host_set(f, &stranger, FILTER_CLASS_KNOWN, 3'600'000'000'000), 0);
+    assert_int_equal(outside_run(&world, call, unconst(&stranger4)), 0);
+    assert_int_equal(waiting(first[0]) + waiting(first[1]), 1); /* earned */
+    assert_int_equal(filter_host_clear(f, &stranger), 0);
+    filter_close(f); /* program and tables stay with the sockets */
+    expect_queues(regular, first, 2);
+    f = filter_for_test(world.pins, FILTER_LEVEL_OPEN);
+    assert_int_equal(filter_accept_open(f, &problem), 0);
+    close(first[1]); /* a place that is empty: those who go first take the queue beside it */
+    close(first[0]);
+    assert_int_equal(outside_run(&world, call, unconst(&partner4)), 0);
+    assert_int_equal(waiting(regular[0]) + waiting(regular[1]), 1);
+    close(regular[0]);
+    close(regular[1]);
+    filter_close(f);
+}
+
 int main(void)
 {
     world_make(&world);
@@ -649,6 +727,7 @@ int main(void)
         cmocka_unit_test(test_level_outlives_a_layout),
         cmocka_unit_test(test_a_table_of_another_shape_is_refused),
         cmocka_unit_test(test_nftables_instead),
+        cmocka_unit_test(test_accept_queues),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     world_end(&world);

@@ -298,6 +298,7 @@ def _bytes(text):
 def config(app_port, certificates, limits=None, **more):
     """Listeners "h2c" (clear, prior knowledge) and "https"; routes that refuse WebSockets and large bodies."""
     given = harness.simple_config(app_port, **more)
+    given["upstreams"][0].setdefault("concurrency", {"least": 200})  # this application lets many requests wait
     given["limits"] = limits or {}
     given["certificates"] = [{"name": "noord", "chain": certificates.noord.chain, "key": certificates.noord.key}]
     given["listeners"] = [{"name": "h2c", "http2": True}, {"name": "https", "tls": {"certificates": ["noord"]}}]

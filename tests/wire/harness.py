@@ -22,6 +22,7 @@ import socket
 import ssl
 import struct
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -32,6 +33,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "tools"))
+import first_record as tools_first_record  # noqa: E402
 
 WITHIN_S = 15  # for whatever must happen; only a failing test waits this long
 HOST = "noord.test"
@@ -702,7 +706,7 @@ class Gate:
 
     inherited = ()  # descriptors it gets
 
-    def __init__(self, config, workers=2, start=True, arguments=()):
+    def __init__(self, config, workers=2, start=True, arguments=(), first_record=True):
         self.folder = Path(tempfile.mkdtemp(prefix="polder-wire-"))
         self.folder.chmod(0o755)
         self.access_log, self.event_log = self.folder / "access.jsonl", self.folder / "events.jsonl"
@@ -713,6 +717,8 @@ class Gate:
         self.addresses = {}
         (self.folder / "run").mkdir()
         (self.folder / "state").mkdir()
+        if first_record:
+            tools_first_record.write(program(), self.folder / "state")
         self.write_config(config)
         if start:
             try:

@@ -316,10 +316,13 @@ def test_a_role_holds_what_it_needs(load, certificates):
             pid = gate.pids(role)[0]
             return [os.readlink(f"/proc/{pid}/fd/{n}") for n in os.listdir(f"/proc/{pid}/fd")]
         # Standard streams, epoll, signals, the channel to the master; signer and dialer: one to each of two workers; a
-        # worker: one to each of them, and two listeners; the observer: two sockets and two logs.
-        expected = {"signer": 6 + 2, "dialer": 6 + 2, "filter": 6, "worker": 6 + 2 + 2, "observer": 6 + 4}
+        # worker: one to each of them and to the filter, two listeners, and the eventfds of all workers; the filter: the
+        # same eventfds, a channel to each worker and one to the observer, four files of isolation and two sockets of
+        # the kernel's; the observer: two sockets, two logs and the channel to the filter.
+        expected = {"signer": 6 + 2, "dialer": 6 + 2, "filter": 6 + 2 + 3 + 4 + 2, "worker": 6 + 3 + 2 + 2, "observer": 6 + 4 + 1}
         harness.until(lambda: {role: len(holds(role)) for role in expected} == expected,
                       f"{expected} descriptors: {[(role, holds(role)) for role in expected]}")
         for role in ("worker", "signer", "dialer", "filter"):
             assert not {f"socket:[{inode}]" for inode in control} & set(holds(role)), role
-            assert not [f for f in holds(role) if "memfd" in f or str(gate.folder) in f], role
+            own = str(gate.folder / "state/isolation") if role == "filter" else "\0"
+            assert not [f for f in holds(role) if "memfd" in f or (str(gate.folder) in f and own not in f)], role

@@ -1,6 +1,8 @@
 /* The steps of a request: go, wait, refuse; several workers over one area; a worker that dies. */
 #include "kit.h"
 
+#include "admission/area.h"
+
 static void test_goes_until_the_limit_then_waits_in_order(void **state)
 {
     struct kit k = kit_new(1, 1, 2);
@@ -105,6 +107,123 @@ static void test_nobody_is_served_after_he_has_gone(void **state)
     assert_in_range(after, 1, 60);
     assert_ptr_equal(admission_next(a, 0, 90'000, &answer, &after), &good);
     assert_int_equal(answer, ADMISSION_GO);
+    kit_free(&k);
+}
+
+/* Strangers leave after a second, and nobody of them is served just before. */
+static void test_it_is_learned_how_long_strangers_stay(void **state)
+{
+    struct kit k = kit_new(1, 2, 1);
+    struct admission *a = k.workers[0];
+    struct admission_ticket first, stranger, known, other;
+    enum admission_answer answer;
+    uint32_t after = 0;
+    kit_enter(a, &first, 0, ADMISSION_UNKNOWN, 1);
+    for (unsigned i = 0; i < 60; i++) {
+        assert_int_equal(kit_enter(a, &stranger, 0, ADMISSION_UNKNOWN, 1000), ADMISSION_WAIT);
+        admission_note_left(a, &stranger, 1'001'000);
+        admission_cancel(a, &stranger);
+    }
+    kit_enter(a, &stranger, 0, ADMISSION_UNKNOWN, 2'000'000);
+    admission_leave(a, &first, ADMISSION_FAILED, 0, 2'950'000);
+    assert_ptr_equal(admission_next(a, 0, 2'950'000, &answer, &after), &stranger);
+    assert_int_equal(answer, ADMISSION_REFUSE);
+    assert_null(kit_next(a, 2'950'000));
+    kit_enter(a, &first, 0, ADMISSION_UNKNOWN, 3'000'000);
+    kit_enter(a, &known, 0, ADMISSION_KNOWN, 3'000'000);
+    kit_enter(a, &other, 1, ADMISSION_UNKNOWN, 3'000'000); /* of another cluster */
+    admission_leave(a, &first, ADMISSION_FAILED, 0, 3'950'000);
+    struct admission_ticket *one = kit_next(a, 3'950'000);
+    kit_leave(a, one, 3'960'000);
+    struct admission_ticket *two = kit_next(a, 3'960'000);
+    assert_true((one == &known && two == &other) || (one == &other && two == &known));
+    kit_leave(a, two, 3'970'000);
+    assert_null(kit_next(a, 3'970'000));
+    /* Who leaves at once, again and again, cannot bring it below half a second. */
+    for (unsigned i = 0; i < 1000; i++)
+        admission_note_left(a, &stranger, stranger.since_us + 1);
+    kit_enter(a, &first, 0, ADMISSION_UNKNOWN, 5'000'000);
+    kit_enter(a, &stranger, 0, ADMISSION_UNKNOWN, 5'000'000);
+    admission_leave(a, &first, ADMISSION_FAILED, 0, 5'300'000);
+    assert_ptr_equal(kit_next(a, 5'300'000), &stranger);
+    kit_free(&k);
+}
+
+enum { CROWD = 60, SLOTS = 20, TAKES_US = 50'000 };
+
+struct in_step {
+    struct kit k;
+    struct admission_ticket crowd[CROWD], known;
+    uint64_t ends[CROWD], known_ends;
+};
+
+static void end_those_due(struct in_step *s, uint64_t now)
+{
+    struct admission *a = s->k.workers[0];
+    for (unsigned i = 0; i < CROWD; i++) {
+        if (!s->ends[i] || s->ends[i] > now)
+            continue;
+        admission_leave(a, &s->crowd[i], ADMISSION_ANSWERED, TAKES_US, now);
+        s->ends[i] =
+            kit_enter(a, &s->crowd[i], 0, ADMISSION_UNKNOWN, now) == ADMISSION_GO ? now + TAKES_US : 0;
+    }
+    if (s->known_ends && s->known_ends <= now) {
+        admission_leave(a, &s->known, ADMISSION_ANSWERED, TAKES_US, now);
+        s->known_ends = 0;
+    }
+}
+
+/* How long the known user waited, when he went now; else 0. */
+static uint64_t let_go(struct in_step *s, uint64_t now)
+{
+    struct admission_ticket *t;
+    uint64_t waited = 0;
+    while ((t = kit_next(s->k.workers[0], now))) {
+        if (t == &s->known) {
+            waited = now - t->since_us;
+            s->known_ends = now + TAKES_US;
+        } else {
+            s->ends[t - s->crowd] = now + TAKES_US;
+        }
+    }
+    return waited;
+}
+
+/* All that run began together and would end together for ever; a known user comes at any time between. */
+static void test_a_crowd_is_led_out_of_step(void **state)
+{
+    static struct in_step s;
+    uint64_t worst_first = 0, worst_last = 0;
+    s = (struct in_step){.k = kit_new(1, 1, SLOTS)};
+    struct admission *a = s.k.workers[0];
+    for (unsigned i = 0; i < CROWD; i++)
+        s.ends[i] = kit_enter(a, &s.crowd[i], 0, ADMISSION_UNKNOWN, 1) == ADMISSION_GO ? 1 + TAKES_US : 0;
+    for (uint64_t now = 1; now < 4'000'000; now += 500) {
+        end_those_due(&s, now);
+        if (now % 137'000 == 1 && kit_enter(a, &s.known, 0, ADMISSION_KNOWN, now) == ADMISSION_GO)
+            s.known_ends = now + TAKES_US;
+        if (now % 10'000 == 1)
+            admission_tick(a, 0, now);
+        uint64_t waited = let_go(&s, now);
+        uint64_t *worst = now < 1'000'000 ? &worst_first : now > 3'000'000 ? &worst_last : &waited;
+        *worst = waited > *worst ? waited : *worst;
+    }
+    assert_true(worst_first > 20'000);
+    assert_true(worst_last < 8'000);
+    kit_free(&s.k);
+}
+
+/* What another process wrote there holds nobody for long. */
+static void test_rubbish_does_not_hold_strangers(void **state)
+{
+    struct kit k = kit_new(1, 1, 20);
+    struct admission_ticket t;
+    struct area area;
+    assert_true(area_view(k.memory, k.size, &area));
+    area_set(&area.pools[0].pace_from_us, 900);
+    area_set(&area.pools[0].pace_next_us, UINT64_MAX / 2);
+    area_set32(&area.pools[0].pace_cost_us, UINT32_MAX);
+    assert_int_equal(kit_enter(k.workers[0], &t, 0, ADMISSION_UNKNOWN, 1000), ADMISSION_GO);
     kit_free(&k);
 }
 
@@ -264,6 +383,9 @@ int main(void)
         cmocka_unit_test(test_blocked_is_refused),
         cmocka_unit_test(test_too_long_a_wait_is_refused_at_once),
         cmocka_unit_test(test_nobody_is_served_after_he_has_gone),
+        cmocka_unit_test(test_it_is_learned_how_long_strangers_stay),
+        cmocka_unit_test(test_a_crowd_is_led_out_of_step),
+        cmocka_unit_test(test_rubbish_does_not_hold_strangers),
         cmocka_unit_test(test_full_queue_drops_the_newest_of_the_least),
         cmocka_unit_test(test_cancel_leaves_no_trace),
         cmocka_unit_test(test_a_slot_goes_to_the_worker_that_is_first),

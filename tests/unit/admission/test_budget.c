@@ -83,7 +83,7 @@ static void test_streams(void **state)
     assert_int_equal(admission_streams(ADMISSION_UNKNOWN, 99, 100), 1);
     assert_int_equal(admission_streams(ADMISSION_SUSPECT, 0, 100), 2);
     assert_int_equal(admission_streams(ADMISSION_SUSPECT, 0, 1), 1);
-    assert_int_equal(admission_streams(ADMISSION_UNKNOWN, 0, 2), 1);
+    assert_int_equal(admission_streams(ADMISSION_UNKNOWN, 0, 2), 2);
 }
 
 int main(void)

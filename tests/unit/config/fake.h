@@ -25,6 +25,7 @@ static inline bool fake_read(void *self, struct str path, struct str *ret_bytes,
                  : str_ends(path, STR(".pem"))  ? STR("-----BEGIN CERTIFICATE-----\n")
                  : str_ends(path, STR(".ocsp")) ? STR("\x30\x03\x0a\x01\x00")
                  : str_ends(path, STR(".html")) ? STR("<p>$reference</p>")
+                 : str_ends(path, STR(".json")) ? STR("{\"keys\": []}")
                                                 : STR_NONE;
     *ret_error = STR("no such file");
     return ret_bytes->n > 0;

@@ -296,6 +296,36 @@ static void test_deferred_work_runs_once_after_the_events(void **state)
 
 /* -- clock */
 
+struct moment {
+    struct deferred deferred;
+    struct loop *loop;
+    uint64_t at_us;
+};
+
+static void moment_run(struct deferred *d)
+{
+    struct moment *a = container_of(d, struct moment, deferred);
+    a->at_us = loop_now_us(a->loop);
+    loop_stop(a->loop);
+}
+
+static void test_work_deferred_until_a_moment(void **state)
+{
+    struct loop *l = new_loop();
+    struct moment taken_back = {.loop = l}, due = {.loop = l};
+    uint64_t due_ms = loop_now_ms(l) + 3;
+    deferred_init(&taken_back.deferred, moment_run);
+    deferred_init(&due.deferred, moment_run);
+    loop_defer_until(l, &taken_back.deferred, due_ms - 2);
+    loop_undefer_until(l);
+    loop_defer_until(l, &taken_back.deferred, due_ms - 1);
+    loop_defer_until(l, &due.deferred, due_ms); /* the last call counts */
+    assert_int_equal(loop_run(l), 0);
+    assert_true(due.at_us >= due_ms * 1000);
+    assert_int_equal(taken_back.at_us, 0);
+    loop_free(l);
+}
+
 static void test_clocks(void **state)
 {
     struct loop *l = new_loop();
@@ -323,6 +353,7 @@ int main(void)
         cmocka_unit_test(test_a_timer_freed_by_another_in_the_same_tick),
         cmocka_unit_test(test_a_moment_that_is_over_fires_soon),
         cmocka_unit_test(test_deferred_work_runs_once_after_the_events),
+        cmocka_unit_test(test_work_deferred_until_a_moment),
         cmocka_unit_test(test_clocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
