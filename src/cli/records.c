@@ -113,6 +113,11 @@ static struct str without_nul(struct str s)
     return str_take(s, s.n ? s.n - 1 : 0);
 }
 
+struct str records_location_of(const struct records_place *p, const struct config_records_cluster *c)
+{
+    return c->store.n ? c->store : records_folder_of(p, c);
+}
+
 struct str records_folder_of(const struct records_place *p, const struct config_records_cluster *c)
 {
     struct str data = p->config->records.data_directory;
@@ -156,7 +161,9 @@ bool records_give_to_service(const struct records_place *p, struct str folder)
         return true;
     uid_t uid = user_of_service(p);
     struct str file = records_file_in(p, folder, "records.db");
-    if (lchown(folder.p, uid, uid) == 0 && chmod(folder.p, 0711) == 0 && lchown(file.p, uid, uid) == 0)
+    bool has_file = !p->cluster->store.n;
+    if (lchown(folder.p, uid, uid) == 0 && chmod(folder.p, 0711) == 0 &&
+        (!has_file || lchown(file.p, uid, uid) == 0))
         return true;
     cli_complain("%s cannot be given to the user of the service: %s", folder.p, strerror(errno));
     return false;
@@ -217,9 +224,9 @@ static bool is_there(const struct records_place *p, struct str folder)
 enum exit_status records_open(struct records_place *p, enum store_role role, struct store **ret)
 {
     struct store_options options;
-    struct str folder = records_folder_of(p, p->cluster);
-    if (!is_there(p, folder) || !records_options(p, role, &options))
+    struct str location = records_location_of(p, p->cluster);
+    if ((!p->cluster->store.n && !is_there(p, location)) || !records_options(p, role, &options))
         return EXIT_PROBLEMS;
-    enum store_result result = store_open(folder, &options, ret);
+    enum store_result result = store_open(location, &options, ret);
     return result == STORE_FINE ? EXIT_FINE : records_complain(p, "opened", result, NULL);
 }

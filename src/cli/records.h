@@ -31,6 +31,8 @@ void records_place_close(struct records_place *);
 
 /* "DATA/CLUSTER" and a file in it, in the arena; *ret without the NUL that stands behind it. */
 struct str records_folder_of(const struct records_place *, const struct config_records_cluster *);
+/* Of its store: its database, or that folder. */
+struct str records_location_of(const struct records_place *, const struct config_records_cluster *);
 struct str records_file_in(const struct records_place *, struct str folder, const char *name);
 
 /* False: no memory; complained. */

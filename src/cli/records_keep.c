@@ -121,7 +121,7 @@ static enum exit_status restore(struct records_place *p, const struct cli *cli)
     struct str folder = records_folder_of(p, p->cluster), file = records_file_in(p, folder, "records.db");
     struct records_progress progress;
     struct store_options options;
-    if (access(file.p, F_OK) == 0) {
+    if (!p->cluster->store.n && access(file.p, F_OK) == 0) {
         cli_complain(
             "there are records of %.*s in %s already: restore never overwrites. Move that folder away first",
             STR_ARG(p->cluster->name), folder.p);
@@ -133,12 +133,13 @@ static enum exit_status restore(struct records_place *p, const struct cli *cli)
     records_progress_begin(&progress, "restore");
     if (!make_folders(p, folder))
         return EXIT_PROBLEMS;
-    enum store_result result = store_restore(str_of(cli->from), folder, &options);
+    enum store_result result = store_restore(str_of(cli->from), records_location_of(p, p->cluster), &options);
     if (result != STORE_FINE)
         return refuse_restore(p, result, cli->from);
     if (!records_give_to_service(p, folder))
         return EXIT_PROBLEMS;
-    return tell(cli, p, "restored to", folder.p, size_of(file.p), &progress);
+    return p->cluster->store.n ? tell(cli, p, "restored to", "its database", size_of(cli->from), &progress)
+                               : tell(cli, p, "restored to", folder.p, size_of(file.p), &progress);
 }
 
 enum exit_status records_restore(const struct cli *cli)
@@ -287,16 +288,19 @@ static enum exit_status reindex(struct records_place *p, const struct cli *cli)
     struct str folder = records_folder_of(p, p->cluster), file = records_file_in(p, folder, "records.db");
     struct records_progress progress;
     struct store_options options;
-    if (access(file.p, F_OK) != 0) {
+    bool is_of_server = p->cluster->store.n > 0;
+    if (!is_of_server && access(file.p, F_OK) != 0) {
         cli_complain("there are no records of %.*s in %s", STR_ARG(p->cluster->name), folder.p);
         return EXIT_PROBLEMS;
     }
     if (!records_options(p, STORE_WRITER, &options))
         return EXIT_PROBLEMS;
     records_progress_begin(&progress, "reindex");
-    enum store_result result = store_reindex(folder, &options);
-    return result == STORE_FINE ? tell(cli, p, "keys made anew in", folder.p, size_of(file.p), &progress)
-                                : records_complain(p, "given new keys", result, NULL);
+    enum store_result result = store_reindex(records_location_of(p, p->cluster), &options);
+    if (result != STORE_FINE)
+        return records_complain(p, "given new keys", result, NULL);
+    return tell(cli, p, "keys made anew in", is_of_server ? "its database" : folder.p,
+                is_of_server ? 0 : size_of(file.p), &progress);
 }
 
 enum exit_status records_reindex(const struct cli *cli)

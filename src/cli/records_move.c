@@ -252,6 +252,13 @@ enum exit_status records_move(const struct cli *cli)
         return EXIT_USAGE;
     }
     enum exit_status status = records_place_open(&place, cli, false);
+    if (status == EXIT_FINE && place.cluster->store.n) {
+        cli_complain(
+            "the records of %.*s lie in a database: polder records backup and restore take them elsewhere",
+            STR_ARG(place.cluster->name));
+        records_place_close(&place);
+        return EXIT_PROBLEMS;
+    }
     int lock = status == EXIT_FINE ? records_lock(&place) : -1;
     if (status == EXIT_FINE)
         status = lock >= 0 ? move(&place, cli) : EXIT_PROBLEMS;

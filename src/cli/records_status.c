@@ -42,12 +42,12 @@ static void look(struct records_place *p, struct seen *seen)
     struct store *store = NULL;
     p->cluster = seen->cluster;
     seen->state = "none";
-    if (access(file.p, F_OK) != 0)
+    if (!seen->cluster->store.n && access(file.p, F_OK) != 0)
         return;
-    seen->state = is_locked(folder.p) ? "in use" : "at rest";
+    seen->state = seen->cluster->store.n ? "in a database" : is_locked(folder.p) ? "in use" : "at rest";
     enum store_result result = STORE_NO_MEMORY;
     if (records_options(p, STORE_READER, &options))
-        result = store_open(folder, &options, &store);
+        result = store_open(records_location_of(p, seen->cluster), &options, &store);
     if (result == STORE_FINE)
         result = store_measure(store, &seen->size);
     if (result != STORE_FINE) {

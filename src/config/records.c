@@ -38,6 +38,9 @@ static void check_nesting(struct reader *r, const struct node *list, const struc
                 problem_error(r->problems, node_place(at, "path"), STR_NONE,
                               "the path lies inside that of the cluster '%.*s'",
                               STR_ARG(c->clusters[j].name));
+            if (j < i && c->clusters[i].store.n && str_eq(c->clusters[i].store, c->clusters[j].store))
+                problem_error(r->problems, node_place(at, "store"), STR("a database for each cluster"),
+                              "the cluster '%.*s' has this database already", STR_ARG(c->clusters[j].name));
         }
 }
 

@@ -525,7 +525,9 @@ bool bulk_begin(struct bulk_job *j, const struct rest_call *call, const struct r
     bool fine = j->arena || rest_refuse_store(call, answer, STORE_NO_MEMORY);
     if (fine)
         j->id = arena_copy(j->arena, id);
-    fine = fine && copy_request(j, call, http, answer) && take_parameters(j, call, r, answer) &&
+    j->files = fine ? arena_alloc(j->arena, BULK_FILES_MAX * sizeof *j->files) : NULL;
+    fine = fine && (j->files || rest_refuse_store(call, answer, STORE_NO_MEMORY)) &&
+           copy_request(j, call, http, answer) && take_parameters(j, call, r, answer) &&
            (j->level != BULK_GROUP || take_members(j, call, r, answer)) && write_job(j, call, answer);
     if (fine)
         j->state = BULK_RUNS;
@@ -562,19 +564,30 @@ static bool read_files(struct bulk_job *j)
     return true;
 }
 
-void bulk_restore(struct bulk_job *j)
+/* What was asked for, from the file; false: it cannot be read. */
+static bool read_job(struct bulk_job *j, struct str text)
 {
     struct json_tape t;
-    struct str text;
-    j->arena = arena_new(ARENA_BYTES);
-    if (!j->arena || !read_whole(j, "job.json", MANIFEST_MAX, j->arena, &text) ||
-        rest_json_parse(text, j->arena, &t, NULL) != JSON_FINE) {
-        remove_files(j);
-        clear(j);
-        return;
-    }
+    j->files = arena_alloc(j->arena, BULK_FILES_MAX * sizeof *j->files);
+    if (!j->files || rest_json_parse(text, j->arena, &t, NULL) != JSON_FINE)
+        return false;
     j->id = fhir_member_text(&t, 0, STR("id"), j->arena);
     j->url = fhir_member_text(&t, 0, STR("request"), j->arena);
+    return j->id.n > 0;
+}
+
+void bulk_restore(struct bulk_job *j)
+{
+    struct str text;
+    j->arena = arena_new(ARENA_BYTES);
+    if (!j->arena || !read_whole(j, "job.json", MANIFEST_MAX, j->arena, &text)) {
+        clear(j); /* it is written before all other files, and removed after them */
+        return;
+    }
+    if (!read_job(j, text)) {
+        bulk_remove(j);
+        return;
+    }
     j->state = BULK_FAILED;
     j->problem = STR("it was broken off when the service ended under it; ask for it anew");
     if (read_whole(j, "manifest.json", MANIFEST_MAX, j->arena, &j->manifest) && read_files(j))

@@ -45,7 +45,7 @@ struct bulk_job {
     char patient_position[1'024];
     size_t position_n, patient_position_n;
     bool is_last_patients;
-    struct bulk_file files[BULK_FILES_MAX];
+    struct bulk_file *files; /* BULK_FILES_MAX of them, in the arena */
     unsigned file_count;
     uint64_t resources;
     struct str manifest, problem; /* DONE; FAILED */

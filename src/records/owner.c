@@ -386,7 +386,10 @@ int owner_main(int argc, char **argv)
     if (!process_begin(&o.process, argc, argv, prepare))
         return 1;
     int error = loop_run(o.process.loop);
-    for (unsigned i = 0; i < o.process.config->records.cluster_count; i++)
+    for (unsigned i = 0; i < o.process.config->records.cluster_count; i++) {
+        if (!o.is_broken)
+            store_checkpoint(o.sites[i].store); /* who stopped it finds one file, not a file and its log */
         store_close(o.sites[i].store);
+    }
     return error < 0 || o.is_broken ? 1 : 0;
 }

@@ -26,6 +26,10 @@ struct key_source engine_source(struct store *); /* that only looks */
 /* The current version, also a deleted one. STORE_NOT_FOUND: it has none. The head's id is borrowed until the
  * next call. */
 enum store_result engine_head(struct store *, uint32_t resource, struct head *ret);
+/* These will be asked for one after another: a database at the other end of a wire fetches them at once. Only
+ * inside a state; an error is told by whoever asks. */
+enum { ENGINE_EXPECTED_MAX = 256 };
+void engine_expect(struct store *, const uint32_t *resources, size_t n);
 /* With its body, checked, in the arena. */
 enum store_result engine_body(struct store *, uint32_t resource, struct arena *, struct head *ret,
                               struct str *ret_body);

@@ -144,8 +144,11 @@ void postgres_disconnect(struct store *s)
 {
     if (!s->postgres)
         return;
-    for (unsigned i = 0; i < STATEMENTS; i++)
-        PQclear(s->postgres->queries[i].rows);
+    for (unsigned i = 0; i < STATEMENTS; i++) {
+        if (!s->postgres->queries[i].is_expected)
+            PQclear(s->postgres->queries[i].rows);
+    }
+    postgres_expect_nothing(s->postgres);
     PQfinish(s->postgres->connection);
     free(s->postgres);
 }

@@ -26,7 +26,8 @@ struct postgres_query {
     const char *values[POSTGRES_PARAMETERS];
     int lengths[POSTGRES_PARAMETERS];
     char numbers[POSTGRES_PARAMETERS][8];
-    PGresult *rows; /* of the last step */
+    PGresult *rows;   /* of the last step */
+    bool is_expected; /* the rows are the store's expected ones, of which this is one */
     int row, limit;
     char bound[POSTGRES_BOUND_BYTES];
 };
@@ -34,6 +35,7 @@ struct postgres_query {
 struct postgres {
     PGconn *connection;
     struct postgres_query queries[STATEMENTS];
+    PGresult *expected; /* until the state ends: number, head and body, in order */
     bool has_tables, has_content, is_prepared;
     bool is_writing, is_reading; /* between BEGIN and COMMIT */
     unsigned queued;             /* statements sent since the last wait */
@@ -61,8 +63,11 @@ bool postgres_has_content(struct store *);
 enum store_result postgres_measure(struct store *, uint64_t *ret_bytes, uint64_t *ret_free);
 enum store_result postgres_shrink(struct store *);
 
-/* ---- postgres_driver.c */
-bool postgres_prepare_all(struct store *);
+/* ---- postgres_words.c: lists as one value, and postgres_expect.c */
+void postgres_expect(struct store *, const uint32_t *resources, size_t n);
+void postgres_expect_nothing(struct postgres *);
+/* Is the row that was asked for an expected one? Then the query stands on it. */
+bool postgres_find_expected(struct postgres *, struct postgres_query *);
 
 /* ---- postgres_words.c */
 enum store_result postgres_change_keys(struct store *, const struct pending *, size_t n);

@@ -47,6 +47,8 @@ struct driver {
     enum store_result (*failed)(struct store *, int code); /* what an error means; remembers a broken disk */
     void (*undo)(struct store *);                          /* the transaction, if there is one */
 
+    /* NULL: nothing is won by it. Rows of STATEMENT_RESOURCE, at most ENGINE_EXPECTED_MAX. */
+    void (*expect)(struct store *, const uint32_t *resources, size_t n);
     /* Keys in order, none twice. */
     enum store_result (*change_keys)(struct store *, const struct pending *, size_t n);
     enum store_result (*add_words)(struct store *, bool in_content, uint32_t resource, struct str words);

@@ -128,12 +128,22 @@ static enum store_result make_plans(struct run *r)
 
 /* ---- pages */
 
+static enum store_result read_records(struct run *r, const uint32_t *resources, size_t n,
+                                      struct store_record *ret)
+{
+    enum store_result result = STORE_FINE;
+    for (size_t i = 0; i < n && result == STORE_FINE; i++) {
+        if (i % ENGINE_EXPECTED_MAX == 0)
+            engine_expect(r->store, resources + i, n - i);
+        result = record_read(r->store, resources[i], !r->search->no_bodies, r->arena, &ret[i]);
+    }
+    return result;
+}
+
 static enum store_result read_matches(struct run *r, const uint32_t *resources, size_t n)
 {
     struct store_record *records = arena_alloc(r->arena, (n + 1) * sizeof *records);
-    enum store_result result = records ? STORE_FINE : STORE_NO_MEMORY;
-    for (size_t i = 0; i < n && result == STORE_FINE; i++)
-        result = record_read(r->store, resources[i], !r->search->no_bodies, r->arena, &records[i]);
+    enum store_result result = records ? read_records(r, resources, n, records) : STORE_NO_MEMORY;
     r->out->matches = records;
     r->out->match_count = n;
     return result == STORE_NOT_FOUND ? engine_fail(r->store, STORE_CORRUPT, "a key leads to nothing")
@@ -154,8 +164,8 @@ static enum store_result read_included(struct run *r, const uint32_t *resources,
     struct store_record *records = arena_alloc(r->arena, (included.n + 1) * sizeof *records);
     if (!records)
         return STORE_NO_MEMORY;
-    for (size_t i = 0; i < included.n && result == STORE_FINE; i++)
-        result = record_read(r->store, included.at[i], !r->search->no_bodies, r->arena, &records[i]);
+    if (result == STORE_FINE)
+        result = read_records(r, included.at, included.n, records);
     r->out->included = records;
     r->out->included_count = included.n;
     return result;

@@ -126,6 +126,12 @@ static struct query *of_resource(struct store *s, uint32_t resource)
     return statement;
 }
 
+void engine_expect(struct store *s, const uint32_t *resources, size_t n)
+{
+    if (s->driver->expect && n > 1 && !s->is_in_group)
+        s->driver->expect(s, resources, n < ENGINE_EXPECTED_MAX ? n : ENGINE_EXPECTED_MAX);
+}
+
 enum store_result engine_head(struct store *s, uint32_t resource, struct head *ret)
 {
     return read_row(s, of_resource(s, resource), resource, false, s->scratch, ret, NULL);

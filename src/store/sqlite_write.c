@@ -152,11 +152,12 @@ struct looked {
 static enum store_result find_current(struct store *s, const struct store_write *w, struct looked *l)
 {
     struct key_source source = sqlite_giving_source(s);
+    uint32_t last = s->counters.last_resource;
     enum store_result result = w->verb == STORE_DELETE ? engine_ident(s, w->type, w->id, &l->resource)
                                                        : source.resource(s, w->type, w->id, &l->resource);
     if (result == STORE_NOT_FOUND)
         return STORE_FINE;
-    if (result != STORE_FINE)
+    if (result != STORE_FINE || l->resource > last) /* it was named just now: it has no version */
         return result;
     struct query *statement = query_get(s, STATEMENT_RESOURCE);
     query_bind_number(statement, 1, l->resource);

@@ -3,7 +3,7 @@
  * A store is one cluster. Its name stands in it, a store of another name is not opened, and no call takes two
  * stores: what one cluster has cannot come out of another. One process writes (the owner), any number of
  * others read; a reader never waits for the writer, nor the writer for readers. Behind this header lies
- * SQLite (sqlite_*.c); another engine is another set of files.
+ * one set of tables, in SQLite or in PostgreSQL (query.h).
  *
  * What always holds:
  *  1. A write that was told to be committed survives the process, and the machine's power. What was not told

@@ -10,14 +10,10 @@
 #define OPENING          (ON_DIALER | OPENING_TO_WRITE) /* open files, the dialer for reading only */
 #define OPENING_TO_WRITE (ON_FILTER | RECORDS_READING | ON_RECORDS_OWNER)
 #define REMOVING         (ON_FILTER | RECORDS_WRITING)
-#define HOLDS                                                                                                \
-    {                                                                                                        \
-        0, 0                                                                                                 \
-    } /* each wall, in each role */
-#define LACKS(roles, walls)                                                                                  \
-    {                                                                                                        \
-        roles, walls                                                                                         \
-    }
+/* clang-format off */
+#define HOLDS               {0, 0} /* each wall, in each role */
+#define LACKS(roles, walls) {roles, walls}
+/* clang-format on */
 #define NO_NEW_PRIVS      WALL_NO_NEW_PRIVS
 #define USER              WALL_USER
 #define CAPABILITIES      WALL_CAPABILITIES

@@ -41,7 +41,7 @@ def gate(scene):
     config = scene.config()
     config["partners"] = [{"name": "mcl", "networks": ["198.51.100.0/24"]}]
     config["networks"] = {"management": ["10.9.0.0/24"], "inside": ["10.1.0.0/24"]}
-    config["filter"] = {"interfaces": ["g0"]}
+    config["filter"] = {"interfaces": ["g0"], "addresses": [w.GATE]}
     with socket.create_server((w.GATE, SERVICE), backlog=64), LiveGate(scene, config=config) as one:
         yield one
 
@@ -125,7 +125,8 @@ def test_a_report_changes_nobody_who_is_listed_or_was_judged_by_a_person(gate):
     needed = [w.PARTNER, w.MANAGER, w.INSIDE, w.GATE, "127.0.0.1"]
     before = {address: class_of(gate, address) for address in [*needed, w.SECOND]}
     for address in [*needed, w.SECOND]:
-        say(worker, *(classify(address, kind, 60) for kind in (SUSPECT, BLOCKED, KNOWN)), classify(address, UNKNOWN, 0))
+        say(worker, classify(address, KNOWN, 60), classify(address, UNKNOWN, 0), classify(address, SUSPECT, 60),
+            classify(address, BLOCKED, 60))
     say(worker, classify(w.STRANGER, SUSPECT, 60)) # the canary, and the last
     harness.until(lambda: class_of(gate, w.STRANGER) == "suspect", "a report counts")
     after = {address: class_of(gate, address) for address in before}

@@ -171,10 +171,11 @@ static bool terminal_prepare(struct scene *s)
     return s->world.terminal >= 0;
 }
 
-bool scene_prepare(struct scene *s, const struct attack *attack)
+bool scene_prepare(struct scene *s, const struct attack *attack, uid_t role)
 {
-    return write_file(s->file, 0666, s->uid, -1) && state_prepare(&s->state, s->uid, &s->world) &&
-           connection_prepare(s) && (!(attack->needs & NEEDS_TERMINAL) || terminal_prepare(s));
+    return write_file(s->file, 0666, geteuid() == 0 ? role : geteuid(), -1) &&
+           state_prepare(&s->state, s->uid, &s->world) && connection_prepare(s) &&
+           (!(attack->needs & NEEDS_TERMINAL) || terminal_prepare(s));
 }
 
 static void close_if_open(int *fd)

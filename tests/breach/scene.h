@@ -21,8 +21,8 @@ struct scene {
 
 /* What stays for the whole run. False: errno, nothing can be tested. */
 bool scene_open(struct scene *, const char *helper_program);
-/* What an attack may use up: the files, the listener and a connection to it. False: errno. */
-bool scene_prepare(struct scene *, const struct attack *);
+/* What an attack may use up: the files, the listener and a connection to it. role: its user. False: errno. */
+bool scene_prepare(struct scene *, const struct attack *, uid_t role);
 void scene_clear(struct scene *); /* after each attack */
 void scene_close(struct scene *); /* removes every file */
 

@@ -167,8 +167,8 @@ struct trial_result trial_run(struct scene *s, const struct attack *attack, enum
     state_folders(&s->state, &role);
     struct trial_result r = {TRIAL_NOT_PREPARED, 0, 0};
     struct victim victim = {0};
-    bool is_ready =
-        scene_prepare(s, attack) && (!(attack->needs & NEEDS_VICTIM) || victim_start(&victim, &role));
+    bool is_ready = scene_prepare(s, attack, role.fallback_uid) &&
+                    (!(attack->needs & NEEDS_VICTIM) || victim_start(&victim, &role));
     r.detail = errno;
     if (is_ready) {
         s->world.victim = victim.pid;

@@ -2,9 +2,11 @@
  * Property: whatever is refused is refused by a valid OperationOutcome; a job that was encoded decodes to the
  * same; XML and JSON bodies never harm. The first byte chooses the method, lines follow: path?query, fields,
  * an empty line, body. */
+#include "rest/binary.h"
 #include "rest/format.h"
 #include "rest/job.h"
 #include "rest/outcome.h"
+#include "rest/subscription.h"
 #include "rest/write.h"
 
 #include "base/must.h"
@@ -94,6 +96,29 @@ static void decode_anything(struct str bytes, struct arena *arena)
         must(answer.status >= 200 && answer.status < 600);
 }
 
+/* The content of a Binary comes out as it went in, and nothing of its type can end a header. */
+static void check_content(const struct rest_call *call, struct str resource, struct str content)
+{
+    struct str type, got;
+    must(rest_binary_content(call, resource, &type, &got));
+    must(str_eq(got, content) && str_find_char(type, '\n') < 0 && str_find_char(type, '\r') < 0);
+}
+
+/* What a Subscription asks for is within its bounds, or refused in words. */
+static void read_subscription(const struct rest_call *call, struct str body)
+{
+    struct json_tape tape;
+    struct fhir_value value;
+    struct rest_subscription read;
+    struct rest_answer refused = {0};
+    if (!rest_resource_parse(call, body, &tape, &value, &refused))
+        return;
+    if (rest_subscription_read(call, &tape, 0, &read, &refused))
+        must(read.topic.n && read.filter_count <= 20 && read.payload <= REST_PAYLOAD_FULL);
+    else
+        check_refusal(call, &refused);
+}
+
 static void run(const struct rest_call *call, struct str input)
 {
     static const enum http_method methods[] = {METHOD_GET,   METHOD_POST, METHOD_PUT,    METHOD_DELETE,
@@ -109,9 +134,14 @@ static void run(const struct rest_call *call, struct str input)
     http.fields = fields;
     http.field_count = read_fields(&input, fields);
     http.body = input;
-    if (!rest_request_parse(call, &http, &request, &answer) ||
-        !rest_body_to_json(call, &request, &http, &answer) ||
-        (request.writes && !rest_prepare(call, &request, &answer))) {
+    bool is_parsed = rest_request_parse(call, &http, &request, &answer);
+    bool is_content = is_parsed && request.is_content;
+    if (is_parsed && request.type && str_eq(fhir_type_name(request.type), STR("Subscription")))
+        read_subscription(call, input);
+    bool is_fine = is_parsed && rest_body_to_json(call, &request, &http, &answer);
+    if (is_fine && is_content)
+        check_content(call, request.body, input);
+    if (!is_fine || (request.writes && !rest_prepare(call, &request, &answer))) {
         check_refusal(call, &answer);
         return;
     }

@@ -40,8 +40,8 @@ def prescription(patient, performer=VIJZEL, **more):
 class Listener:
     """A stream of events: [(id, kind, bundle)] as they come."""
 
-    def __init__(self, records, id, after=None, cluster=None, **fields):
-        self.http = http.client.HTTPConnection("127.0.0.1", records.port, timeout=harness.WITHIN_S)
+    def __init__(self, records, id, after=None, cluster=None, port=None, **fields):
+        self.http = http.client.HTTPConnection("127.0.0.1", port or records.port, timeout=harness.WITHIN_S)
         headers = {"accept": "text/event-stream", **{k.replace("_", "-"): v for k, v in fields.items()}}
         if after is not None:
             headers["last-event-id"] = str(after)
@@ -208,6 +208,22 @@ def test_heartbeat(records):
         assert {"name": "type", "valueCode": "heartbeat"} in bundle["entry"][0]["resource"]["parameter"]
 
 
+def test_listeners_have_a_limit(records):
+    made = records.create(subscription())
+    listeners = [Listener(records, made["id"]) for _ in range(8)]
+    for listener in listeners:
+        listener.handshake()
+    refusal(records.get(f"Subscription/{made['id']}/$events"), 429)
+    for listener in listeners:
+        listener.__exit__()
+    assert records.ask("HEAD", f"Subscription/{made['id']}/$events").status == 400
+
+    def again():
+        with Listener(records, made["id"]) as listener:
+            return listener.answer.status == 200
+    harness.until(again, "the others are gone")
+
+
 def test_status(records):
     made = records.create(subscription())
     bundle = resource(records.get(f"Subscription/{made['id']}/$status"))
@@ -319,6 +335,17 @@ def test_nothing_is_lost_when_it_is_killed(role):
         order = [one for n, one in enumerate(heard) if one not in heard[:n]]
         assert [one for one in order if one in set(acknowledged)] == acknowledged
         records_kit.check_chain(records.audit_lines())
+
+
+def test_through_the_gate():
+    with records_kit.Records(workers=1, behind_gate=True) as records, \
+            harness.Gate(harness.simple_config(records.port)) as gate:
+        records.ask("PUT", "Patient/p", {"resourceType": "Patient", "id": "p", "active": True})
+        made = records.create(subscription())
+        with Listener(records, made["id"], port=gate.port("http"), host=harness.HOST) as listener:
+            listener.handshake()
+            one = records.create(prescription("p"))
+            assert focus(listener.event()) == [f"MedicationRequest/{one['id']}"]
 
 
 # -- nothing hidden

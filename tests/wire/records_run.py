@@ -20,7 +20,7 @@ import run  # noqa: E402
 POLDER = os.environ.get("POLDER") or str(Path(os.environ["POLDER_BUILD"]) / "src/cli/polder")
 HEADING = "## A day in a cluster"
 # What each line that begins with `fhir` is answered.
-ANSWERS = """200 404 200 200  200 403 201  200 201 200  200 201 201 200 200 201 200  403 201 200  200 200""".split()
+ANSWERS = """200 404 200 200  200 403 201  200 201 200  200 201 201 200 200 201 200  403 201 200  200""".split()
 
 
 class Ready(Exception):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import harness
+import records_events
 import records_kit
 from records_kit import refusal, resource
 from records_people import GP, OTHER_GP, PHARMACIST, TERP, VIJZEL, ROOT, consent, ref
@@ -122,6 +123,14 @@ def test_the_sample_is_not_loaded_without_a_token(cluster, tmp_path):
     assert done.returncode == 1 and "--token" in done.stderr
 
 
+def test_the_pharmacy_subscribes_to_its_prescriptions(cluster):
+    """Who listens hears of each prescription as it is made; the tests below make one."""
+    cluster.subscription = cluster.pharmacist.post(records_events.subscription(
+        filters=[f"MedicationRequest?intended-dispenser=Organization/{VIJZEL}"]))
+    cluster.events = records_events.Listener(cluster.records, cluster.subscription["id"], **cluster.pharmacist.fields)
+    assert cluster.events.handshake() > 0
+
+
 def test_the_gp_opens_a_file_in_one_request(cluster):
     file = cluster.gp.found(f"Patient/{cluster.id}/$everything?_count=1000")
     kinds = {one["resourceType"] for one in file}
@@ -178,6 +187,11 @@ def test_the_gp_writes_a_note_in_an_episode_measures_and_prescribes(cluster):
     assert [one["id"] for one in found] == [note["id"]]
     high = cluster.gp.found(f"Observation?patient={cluster.id}&component-code-value-quantity={LOINC}|8480-6$gt150&date=ge{when[:10]}")
     assert f"Observation/{high[0]['id']}" == made[4]
+
+
+def test_the_pharmacy_sees_the_prescription_appear(cluster):
+    with cluster.events as events:
+        assert records_events.focus(events.event()) == [cluster.prescription]
 
 
 def test_the_pharmacy_finds_the_prescription_and_dispenses(cluster):

@@ -67,6 +67,11 @@ static void mistakes(void **state)
             "already taken");
     refuses(LISTENERS "  clusters:\n    - {name: a, path: /a}\n    - {name: b, path: /a/b}\n", 6,
             "lies inside");
+    refuses(LISTENERS "  clusters:\n    - {name: a, path: /a, store: 'mysql://localhost/a'}\n", 5,
+            "postgresql://");
+    refuses(LISTENERS "  clusters:\n    - {name: a, path: /a, store: 'postgresql:///a'}\n"
+                      "    - {name: b, path: /b, store: 'postgresql:///a'}\n",
+            6, "has this database already");
     refuses(LISTENERS "  clusters:\n    - {name: a, path: /a, url: \"ftp://x/y\"}\n", 5, "https://");
     refuses(LISTENERS "  page: 7\n  page_limit: 6\n  clusters:\n    - {name: a, path: /a}\n", 4,
             "page_limit");
