@@ -346,10 +346,12 @@ enum admission_answer admit_enter(struct exchange *ex)
     struct admit *a = p->admit;
     const struct admit_route *r = admit_route_of(ex);
     struct admit_pool *pool = &a->pools[r->pool];
-    struct admission_request request;
-    admit_describe(ex, &request);
-    if (!ex->admit.end_waits)
+    struct admission_request request = ex->admit.asked;
+    if (!ex->admit.end_waits) { /* else the bytes of its head are gone: the body took their place */
+        admit_describe(ex, &request);
         count_class(p, request.class);
+    }
+    ex->admit.asked = request;
     ex->admit.class = (uint8_t)request.class;
     ex->admit.is_person = request.criticality <= ADMISSION_PERSON_READ;
     enum admission_answer answer =

@@ -49,6 +49,7 @@ struct admit_ticket { /* in the exchange */
     bool end_waits;                   /* it gave its place back; the end of its body goes with the next one */
     struct timer held;                /* when it is told */
     uint64_t sent_us, head_us;        /* the request's last byte left, the answer's head came; 0: not yet */
+    struct admission_request asked;   /* what it was when it first asked */
     uint32_t retry_after_s;           /* for a refusal; 0: nothing is known */
     uint8_t state;                    /* enum admit_state */
     uint8_t class;                    /* enum admission_class it was queued with */
